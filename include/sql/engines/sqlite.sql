@@ -1,0 +1,85 @@
+{#- SQLite: the words in which it differs from other engines. Templates import this file as `db`. -#}
+
+{#- Values ------------------------------------------------------------------------------------------------------ -#}
+
+{%- macro param(name) -%} :{{ name }} {%- endmacro -%}
+
+{#- Text that reads as a date, or as a date and a time, UTC where no offset stands. -#}
+{%- macro is_moment(text) -%}
+({{ text }} glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'
+    and date(substr({{ text }}, 1, 10)) = substr({{ text }}, 1, 10)
+    and julianday({{ text }}) is not null)
+{%- endmacro -%}
+
+{#- Milliseconds since 1970-01-01 of text that is a moment; null for other text. -#}
+{%- macro moment_ms(text) -%}
+case when {{ is_moment(text) }}
+    then cast(strftime('%s', {{ text }}) as integer) * 1000 + cast(substr(strftime('%f', {{ text }}), 4, 3) as integer)
+end
+{%- endmacro -%}
+
+{%- macro day_of_ms(ms) -%} cast(floor({{ ms }} / 86400000.0) as integer) {%- endmacro -%}
+{%- macro at_of_ms(ms) -%} strftime('%Y-%m-%d %H:%M:%S', {{ ms }} / 1000, 'unixepoch') {%- endmacro -%}
+{%- macro date_of_day(day) -%} date(({{ day }}) * 86400, 'unixepoch') {%- endmacro -%}
+{%- macro month_of_day(day) -%} strftime('%Y-%m-01', ({{ day }}) * 86400, 'unixepoch') {%- endmacro -%}
+{%- macro day_of_date(date) -%} cast(julianday({{ date }}) - 2440587.5 as integer) {%- endmacro -%}
+
+{%- macro is_number(text) -%}
+(json_valid({{ text }}) and json_type({{ text }}) in ('integer', 'real'))
+{%- endmacro -%}
+{%- macro number(text) -%} cast({{ text }} as real) {%- endmacro -%}
+
+{#- A fraction 0 to 1, null where the whole is 0. -#}
+{%- macro ratio(part, whole) -%} 1.0 * {{ part }} / nullif({{ whole }}, 0) {%- endmacro -%}
+
+{#- How many whole parts of a size fit into a number of days. -#}
+{%- macro whole(days, size) -%} ({{ days }}) / {{ size }} {%- endmacro -%}
+
+{%- macro least(a, b) -%} min({{ a }}, {{ b }}) {%- endmacro -%}
+{%- macro greatest(a, b) -%} max({{ a }}, {{ b }}) {%- endmacro -%}
+
+{%- macro json_row(columns) -%}
+json_object({% for column in columns %}'{{ column }}', {{ column }}{{ ', ' if not loop.last }}{% endfor %})
+{%- endmacro -%}
+
+{#- Tables ------------------------------------------------------------------------------------------------------ -#}
+
+{%- macro create_table(name, columns, key) -%}
+create table if not exists {{ name }} (
+    {% for column, type in columns.items() %}
+    {{ column }} {{ type }}{{ ' not null' if column in key }},
+    {% endfor %}
+    primary key ({{ key | join(', ') }})
+) without rowid;
+{%- endmacro -%}
+
+{#- Two tables that live as long as the connection does: what the table loses, and what it gains. -#}
+{%- macro scratch(name, query) -%}
+drop table if exists temp.{{ name }};
+create temp table {{ name }} as
+{{ query }};
+{%- endmacro -%}
+
+{#- Rows of a table whose key is among those of another, without reading the rest of the table. -#}
+{%- macro rows_of(table, columns, keys, key) -%}
+select t.{{ columns | join(', t.') }}
+from {{ keys }} as k
+cross join {{ table }} as t
+{% for column in key %}
+    {{ 'on' if loop.first else 'and' }} t.{{ column }} = k.{{ column }}
+{% endfor %}
+{%- endmacro -%}
+
+{%- macro insert_new(table, columns) -%}
+insert or ignore into {{ table }} ({{ columns | join(', ') }})
+{%- endmacro -%}
+
+{#- Transactions: one writer at a time, who waits up to a minute for the one before; readers are never blocked. ---- -#}
+
+{%- macro begin() -%}
+pragma busy_timeout = 60000;
+begin immediate;
+{%- endmacro -%}
+{%- macro commit() -%}
+commit;
+{%- endmacro -%}

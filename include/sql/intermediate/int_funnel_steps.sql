@@ -1,0 +1,61 @@
+-- How far each person got, and when: their first moment at each step of the funnel, in order and in time.
+-- grain: user_id
+-- scope: user_id
+-- changes: user_id, cohort_month
+-- indexes: cohort_month
+-- words: funnel
+{% set steps = definitions.funnel.steps %}
+{% set first = steps[0] %}
+with moments as (
+    -- Whatever may reach a step. A date without a time has its whole day: latest_ms is the end of it.
+    select
+        s.user_id,
+        e.event_type as moment,
+        e.event_id as moment_id,
+        e.event_ms as at_ms,
+        e.event_latest_ms as latest_ms,
+        e.event_day as at_day,
+        e.is_meaningful
+    from scope__int_funnel_steps as s
+    cross join stg_events as e on s.user_id = e.user_id
+    where e.event_type in ({{ funnel_event_types | values }})
+    union all
+    select u.user_id, 'user signup_date', '', u.signup_ms, u.signup_latest_ms, u.signup_day, 0
+    from scope__int_funnel_steps as s
+    inner join stg_users as u on s.user_id = u.user_id
+    union all
+    select u.user_id, 'user first_visit_date', '', u.first_visit_ms, u.first_visit_latest_ms, null, 0
+    from scope__int_funnel_steps as s
+    inner join stg_users as u on s.user_id = u.user_id
+    where u.first_visit_ms is not null
+),
+{% for step in steps %}
+{% set before = none if loop.first else loop.previtem %}
+{% include 'intermediate/funnel_step.sql' %}
+
+{% endfor %}
+first_touches as (
+    -- The channel of the first visit, or the one that the user's own row names.
+    select
+        r.user_id,
+        coalesce(e.utm_source, u.utm_source, '(none)') as utm_source,
+        coalesce(case when e.utm_source is null then u.utm_campaign else e.utm_campaign end, '(none)') as utm_campaign
+    from reached_{{ first.name }} as r
+    left join stg_events as e on r.moment_id = e.event_id
+    left join stg_users as u on r.user_id = u.user_id
+)
+
+select
+    {{ first.name }}.user_id,
+    {{ db.month_of_day(db.day_of_ms(definitions.funnel.cohort_step ~ '.at_ms')) }} as cohort_month,
+    t.utm_source,
+    t.utm_campaign,
+    {% for step in steps %}
+    {{ db.at_of_ms(step.name ~ '.at_ms') }} as {{ step.name }}_at{{ ',' if not loop.last }}
+    {% endfor %}
+from reached_{{ first.name }} as {{ first.name }}
+inner join first_touches as t on {{ first.name }}.user_id = t.user_id
+{% for step in steps[1:] %}
+left join reached_{{ step.name }} as {{ step.name }} on {{ first.name }}.user_id = {{ step.name }}.user_id
+{% endfor %}
+where {{ definitions.funnel.cohort_step }}.at_ms is not null

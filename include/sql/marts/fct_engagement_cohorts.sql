@@ -1,0 +1,59 @@
+-- How many of those who signed up in a month were active in each month since.
+-- grain: cohort_month, activity_month
+-- scope: activity_month
+-- words: active
+with cohorts as (
+    select signup_month as cohort_month, count(*) as cohort_size
+    from stg_users
+    group by signup_month
+),
+
+months as (
+    select
+        m.month as activity_month,
+        m.month_number,
+        {{ db.least('m.last_day', 'r.as_of_day') }} - m.first_day + 1 as days_observed,
+        case when m.last_day <= r.as_of_day then 1 else 0 end as is_complete,
+        m.first_day,
+        {{ db.least('m.last_day', 'r.as_of_day') }} as last_day
+    from scope__fct_engagement_cohorts as s
+    inner join calendar_months as m on s.activity_month = m.month
+    inner join run_state as r on m.month <= r.as_of_month
+),
+
+activity as (
+    select e.cohort_month, m.activity_month, count(distinct e.user_id) as active_users, count(*) as active_user_days
+    from months as m
+    cross join int_user_engagement as e on e.activity_day between m.first_day and m.last_day
+    group by e.cohort_month, m.activity_month
+),
+
+features as (
+    select cohort_month, activity_month, count(*) as features_used
+    from (
+        select distinct f.cohort_month, m.activity_month, f.user_id, f.feature_name
+        from months as m
+        cross join int_feature_usage as f on f.activity_day between m.first_day and m.last_day
+    ) as user_features
+    group by cohort_month, activity_month
+)
+
+select
+    c.cohort_month,
+    m.month_number - b.month_number as months_since_signup,
+    m.activity_month,
+    c.cohort_size,
+    coalesce(a.active_users, 0) as active_users,
+    coalesce(a.active_user_days, 0) as active_user_days,
+    coalesce(f.features_used, 0) as features_used,
+    m.days_observed,
+    {{ db.ratio('coalesce(a.active_users, 0)', 'c.cohort_size') }} as retention_rate,
+    {{ db.ratio('coalesce(a.active_user_days, 0)', 'm.days_observed') }} as avg_dau,
+    {{ db.ratio('coalesce(a.active_user_days, 0)', 'm.days_observed * a.active_users') }} as stickiness,
+    {{ db.ratio('coalesce(f.features_used, 0)', 'a.active_users') }} as avg_features_used,
+    m.is_complete
+from months as m
+inner join cohorts as c on c.cohort_month <= m.activity_month
+inner join calendar_months as b on c.cohort_month = b.month
+left join activity as a on c.cohort_month = a.cohort_month and m.activity_month = a.activity_month
+left join features as f on c.cohort_month = f.cohort_month and m.activity_month = f.activity_month

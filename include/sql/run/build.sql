@@ -1,0 +1,18 @@
+{#- A mart: its rows in scope are built aside, in building__<table>. Nobody reads them before they are published. -#}
+{% set t = model %}
+{{ db.begin() }}
+{% include 'run/hold.sql' %}
+delete from scope__{{ t.name }};
+{{ db.insert_new('scope__' ~ t.name, t.scope) }}
+{{ scope_query }};
+
+delete from building__{{ t.name }};
+insert into building__{{ t.name }} ({{ t.columns | join(', ') }})
+{{ query }};
+
+delete from built where table_name = '{{ t.name }}';
+insert into built (table_name, revision, definitions_hash)
+select '{{ t.name }}', revision, '{{ hash }}' from run_state;
+insert into run_steps (dag_id, run_id, task_id, rows_removed, rows_written)
+select {{ db.param('dag_id') }}, {{ db.param('run_id') }}, '{{ t.name }}', 0, count(*) from building__{{ t.name }};
+{{ db.commit() }}

@@ -1,0 +1,45 @@
+{#- Everything that a warehouse consists of, made where it is not there yet. -#}
+{% set text, int, real = 'text', 'integer', 'real' %}
+-- What arrived, as it arrived.
+{% for table, columns in raw_tables.items() %}
+{% set types = {'batch_date': text, 'source_file': text, 'source_row': int} %}
+{% for column in columns %}{% set _ = types.update({column: text}) %}{% endfor %}
+{{ db.create_table(table, types, ['batch_date', 'source_file', 'source_row']) }}
+create index if not exists {{ table }}_{{ columns[0] }} on {{ table }} ({{ columns[0] }});
+{% endfor %}
+{{ db.create_table('raw_batches', {'batch_date': text, 'table_name': text, 'source_name': text, 'rows_landed': int},
+    ['batch_date', 'table_name']) }}
+
+-- What a run knows.
+{{ db.create_table('lease', {'only': int, 'dag_id': text, 'run_id': text}, ['only']) }}
+{{ db.create_table('run_state', {'only': int,
+    'as_of_date': text, 'as_of_day': int, 'as_of_month': text,
+    'published_date': text, 'published_day': int, 'published_month': text, 'published_hash': text,
+    'definitions_hash': text, 'prepared_hash': text, 'everything': int, 'revision': int}, ['only']) }}
+{{ db.insert_new('run_state', ['only', 'everything', 'revision']) }} values (1, 0, 0);
+{{ db.create_table('scope_batches', {'batch_date': text}, ['batch_date']) }}
+{{ db.create_table('built', {'table_name': text, 'revision': int, 'definitions_hash': text}, ['table_name']) }}
+create table if not exists run_steps (
+    dag_id text, run_id text, task_id text, rows_removed integer, rows_written integer, sql_seconds real);
+create table if not exists check_results (
+    dag_id text, run_id text, check_name text, severity text, rows_found integer);
+{{ db.create_table('calendar_months', {'month': text, 'month_number': int, 'first_day': int, 'last_day': int},
+    ['month']) }}
+
+-- The models.
+{% for t in models %}
+{{ db.create_table(t.name, t.types, t.key) }}
+{% for index in t.indexes %}
+create index if not exists {{ t.name }}_{{ index | join('_') }} on {{ t.name }} ({{ index | join(', ') }});
+{% endfor %}
+{% if t.key != t.grain %}
+create unique index if not exists {{ t.name }}_{{ t.grain | join('_') }} on {{ t.name }} ({{ t.grain | join(', ') }});
+{% endif %}
+{{ db.create_table('scope__' ~ t.name, t.types_of(t.scope), t.scope) }}
+{% if t.changes %}
+{{ db.create_table('changed__' ~ t.name, t.types_of(t.changes), t.changes) }}
+{% endif %}
+{% if t.layer == 'marts' %}
+{{ db.create_table('building__' ~ t.name, t.types, t.key) }}
+{% endif %}
+{% endfor %}

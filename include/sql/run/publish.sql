@@ -1,0 +1,45 @@
+{#- All marts change at once: their rows in scope are replaced, and the scope is done with, in one transaction. -#}
+{{ db.begin() }}
+{% include 'run/hold.sql' %}
+{% for t in marts %}
+select 'Table {{ t.name }} was built from other rows or definitions than there are now: clear its task, and those below.'
+    as refusal
+from run_state as r
+left join built as b on b.table_name = '{{ t.name }}' and b.revision = r.revision
+    and b.definitions_hash = r.definitions_hash
+where b.table_name is null;
+{% endfor %}
+
+{% for t in marts %}
+
+delete from {{ t.name }} where (select everything from run_state) = 1;
+delete from {{ t.name }}
+where ({{ t.scope | join(', ') }}) in (select {{ t.scope | join(', ') }} from scope__{{ t.name }});
+insert into {{ t.name }} ({{ t.columns | join(', ') }})
+select {{ t.columns | join(', ') }} from building__{{ t.name }} order by {{ t.key | join(', ') }};
+{% endfor %}
+
+insert into run_steps (dag_id, run_id, task_id, rows_removed, rows_written)
+select {{ db.param('dag_id') }}, {{ db.param('run_id') }}, 'publish', 0,
+    {% for t in marts %}(select count(*) from building__{{ t.name }}){{ ' + ' if not loop.last }}{% endfor %};
+
+delete from scope_batches;
+{% for t in refreshed %}
+delete from scope__{{ t.name }};
+{% if t.changes %}
+delete from changed__{{ t.name }};
+{% endif %}
+{% endfor %}
+{% for t in marts %}
+delete from scope__{{ t.name }};
+delete from building__{{ t.name }};
+{% endfor %}
+delete from built;
+update run_state set
+    published_date = as_of_date,
+    published_day = as_of_day,
+    published_month = as_of_month,
+    published_hash = definitions_hash,
+    everything = 0;
+delete from lease;
+{{ db.commit() }}

@@ -1,0 +1,38 @@
+{#- Views are made anew whenever the definitions or the models change: they hold nothing. -#}
+{% for name, query in typed.items() %}
+drop view if exists {{ name }};
+create view {{ name }} as
+{{ query }};
+{% endfor %}
+{% for t in models if t.layer == 'marts' %}
+-- {{ t.name }} as it will be once the run has published.
+drop view if exists next__{{ t.name }};
+create view next__{{ t.name }} as
+select {{ t.columns | join(', ') }} from {{ t.name }}
+where (select everything from run_state) = 0
+    and ({{ t.scope | join(', ') }}) not in (select {{ t.scope | join(', ') }} from scope__{{ t.name }})
+union all
+select {{ t.columns | join(', ') }} from building__{{ t.name }};
+{% endfor %}
+-- Where the rows of each batch have gone: landed = staged + duplicates + rejected.
+drop view if exists batch_accounting;
+create view batch_accounting as
+{% for raw, staged in {'raw_users': 'stg_users', 'raw_events': 'stg_events', 'raw_subscriptions': 'stg_subscriptions'}.items() %}
+select
+    b.batch_date,
+    b.table_name,
+    b.rows_landed,
+    (select count(*) from {{ staged }} as s where s.batch_date = b.batch_date) as rows_staged,
+    (
+        select count(*)
+        from typed_{{ raw[4:] }} as t
+        left join {{ staged }} as s
+            on t.{{ raw_tables[raw][0] }} = s.{{ raw_tables[raw][0] }} and t.batch_date = s.batch_date
+            and t.source_file = s.source_file and t.source_row = s.source_row
+        where t.batch_date = b.batch_date and t.reject_reason is null and s.batch_date is null
+    ) as rows_duplicate,
+    (select count(*) from rejects as j where j.batch_date = b.batch_date and j.table_name = b.table_name) as rows_rejected
+from raw_batches as b
+where b.table_name = '{{ raw }}'
+{{ 'union all' if not loop.last }}
+{% endfor %};

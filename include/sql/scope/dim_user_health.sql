@@ -1,0 +1,48 @@
+-- A user is scored again when they came, went or changed, or a day, a feature or a subscription of theirs did,
+{% set h = definitions.health %}
+with touched as (
+    select user_id from changed__stg_users
+    union
+    select user_id from changed__int_user_engagement
+    union
+    select user_id from changed__int_feature_usage
+    union
+    select user_id from changed__stg_subscriptions
+),
+
+-- and, when the as-of day moves on, whoever was active in the days that it leaves or enters,
+moving as (
+    select distinct e.user_id
+    from run_state as r
+    inner join int_user_engagement as e
+        on e.activity_day > r.published_day - {{ h.window_days }} and e.activity_day <= r.as_of_day
+    where r.published_day < r.as_of_day
+),
+
+-- whose subscription begins or ends in between,
+subscribing as (
+    select s.user_id
+    from run_state as r
+    inner join stg_subscriptions as s on s.start_day > r.published_day and s.start_day <= r.as_of_day
+    union
+    select s.user_id
+    from run_state as r
+    inner join stg_subscriptions as s on s.end_day > r.published_day and s.end_day <= r.as_of_day
+),
+
+-- or whose first days are over.
+settling as (
+    select u.user_id
+    from run_state as r
+    inner join stg_users as u
+        on u.signup_day > r.published_day - {{ definitions.at_risk.after_signup_days }}
+        and u.signup_day <= r.as_of_day - {{ definitions.at_risk.after_signup_days }}
+)
+
+select user_id from touched
+union
+select user_id from moving
+union
+select user_id from subscribing
+union
+select user_id from settling

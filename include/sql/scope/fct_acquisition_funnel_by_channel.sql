@@ -1,0 +1,10 @@
+-- A month is counted again when the steps of anybody in it came, went or changed,
+select cohort_month from changed__int_funnel_steps
+union
+-- or when it matures between the as-of day that people see and the new one.
+select m.month
+from run_state as r
+inner join calendar_months as m
+    on m.last_day + {{ definitions.funnel.days_to_mature }} > r.published_day
+    and m.last_day + {{ definitions.funnel.days_to_mature }} <= r.as_of_day
+where m.month in (select cohort_month from fct_acquisition_funnel_by_channel)

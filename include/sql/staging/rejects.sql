@@ -1,0 +1,40 @@
+-- Every raw row that does not count, with its reason and its content.
+-- grain: table_name, batch_date, source_file, source_row
+-- scope: batch_date
+-- cluster: batch_date, table_name, source_file, source_row
+{% for table in raw_tables %}
+{{ 'with' if loop.first else '' }} rejected_{{ table[4:] }} as (
+    select
+        '{{ table }}' as table_name,
+        t.batch_date,
+        t.source_file,
+        t.source_row,
+        t.reject_reason
+    from scope__rejects as s
+    inner join typed_{{ table[4:] }} as t on s.batch_date = t.batch_date
+    where t.reject_reason is not null
+),
+{% endfor %}
+contents as (
+    {% for table, columns in raw_tables.items() %}
+    select
+        r.table_name,
+        r.batch_date,
+        r.source_file,
+        r.source_row,
+        r.reject_reason,
+        {{ db.json_row(columns) }} as content
+    from rejected_{{ table[4:] }} as r
+    inner join {{ table }} using (batch_date, source_file, source_row)
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+)
+
+select
+    table_name,
+    batch_date,
+    source_file,
+    source_row,
+    reject_reason,
+    content
+from contents

@@ -1,0 +1,35 @@
+-- Every subscription as last heard of: the latest arrival of each subscription id.
+-- grain: subscription_id
+-- scope: subscription_id
+-- changes: user_id, start_day
+-- indexes: user_id; batch_date; start_day; end_day
+-- words: subscriptions
+with arrivals as (
+    select
+        t.*,
+        row_number() over (
+            partition by t.subscription_id
+            order by t.batch_date desc, t.source_file desc, t.source_row desc
+        ) as arrivals_after
+    from scope__stg_subscriptions as s
+    inner join typed_subscriptions as t on s.subscription_id = t.subscription_id
+    where t.reject_reason is null
+)
+
+select
+    subscription_id,
+    user_id,
+    plan_name,
+    status,
+    case when status in ({{ definitions.subscriptions.trial_statuses | values }}) then 1 else 0 end as is_trial,
+    {{ db.date_of_day('start_day') }} as start_date,
+    start_day,
+    {{ db.date_of_day('end_day') }} as end_date,
+    end_day,
+    mrr,
+    currency,
+    batch_date,
+    source_file,
+    source_row
+from arrivals
+where arrivals_after = 1

@@ -1,0 +1,62 @@
+-- Every raw event row with its text read, and the reason where it cannot count.
+-- grain: batch_date, source_file, source_row
+{% set q = definitions.quality %}
+with texts as (
+    select
+        batch_date,
+        source_file,
+        source_row,
+        event_id,
+        user_id,
+        nullif(trim(event_type), '') as event_type,
+        nullif(trim(feature_name), '') as feature_name,
+        nullif(trim(utm_source), '') as utm_source,
+        nullif(trim(utm_campaign), '') as utm_campaign,
+        coalesce(nullif(trim(event_timestamp), ''), trim(event_date)) as event_text,
+        {{ db.day_of_date('batch_date') }} as batch_day
+    from raw_events
+),
+
+read_events as (
+    select
+        batch_date,
+        source_file,
+        source_row,
+        event_id,
+        user_id,
+        event_type,
+        feature_name,
+        utm_source,
+        utm_campaign,
+        {{ db.moment_ms('event_text') }} as event_ms,
+        length(event_text) = 10 as is_date_only,
+        batch_day
+    from texts
+)
+
+select
+    batch_date,
+    source_file,
+    source_row,
+    event_id,
+    user_id,
+    event_type,
+    feature_name,
+    utm_source,
+    utm_campaign,
+    event_ms,
+    case when is_date_only then event_ms + 86399999 else event_ms end as event_latest_ms,
+    {{ db.day_of_ms('event_ms') }} as event_day,
+    case
+        when event_id is null or trim(event_id) = '' then 'no event id'
+        when user_id is null or trim(user_id) = '' then 'no user id'
+        when user_id <> trim(user_id) then 'blanks around the user id'
+        when event_type is null then 'no event type'
+        when event_type not in ({{ definitions.events.types | values }}) then 'unknown event type'
+        when event_type = 'feature_used' and feature_name is null then 'no feature'
+        when feature_name not in ({{ definitions.features.names | values }}) then 'unknown feature'
+        when event_ms is null then 'unreadable event date'
+        when {{ db.day_of_ms('event_ms') }} > batch_day + {{ q.event_days_ahead }} then 'event date in the future'
+        when {{ db.day_of_ms('event_ms') }} < {{ day(q.earliest_date) }} then 'event date too long ago'
+    end as reject_reason
+from read_events

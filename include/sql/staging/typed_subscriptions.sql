@@ -1,0 +1,50 @@
+-- Every raw subscription row with its text read, and the reason where it cannot count.
+-- grain: batch_date, source_file, source_row
+{% set q = definitions.quality %}
+with read_subscriptions as (
+    select
+        batch_date,
+        source_file,
+        source_row,
+        subscription_id,
+        user_id,
+        nullif(trim(plan_name), '') as plan_name,
+        nullif(trim(status), '') as status,
+        coalesce(nullif(trim(currency), ''), '{{ definitions.subscriptions.default_currency }}') as currency,
+        trim(mrr) as mrr_text,
+        {{ db.moment_ms('start_date') }} as start_ms,
+        nullif(trim(end_date), '') as end_text,
+        {{ db.moment_ms('end_date') }} as end_ms,
+        {{ db.day_of_date('batch_date') }} as batch_day
+    from raw_subscriptions
+)
+
+select
+    batch_date,
+    source_file,
+    source_row,
+    subscription_id,
+    user_id,
+    plan_name,
+    status,
+    currency,
+    {{ db.number('mrr_text') }} as mrr,
+    {{ db.day_of_ms('start_ms') }} as start_day,
+    {{ db.day_of_ms('end_ms') }} as end_day,
+    case
+        when subscription_id is null or trim(subscription_id) = '' then 'no subscription id'
+        when user_id is null or trim(user_id) = '' then 'no user id'
+        when user_id <> trim(user_id) then 'blanks around the user id'
+        when plan_name is null then 'no plan'
+        when plan_name not in ({{ definitions.subscriptions.plans | values }}) then 'unknown plan'
+        when status is null then 'no status'
+        when status not in ({{ definitions.subscriptions.statuses | values }}) then 'unknown status'
+        when mrr_text is null or not {{ db.is_number('mrr_text') }} then 'unreadable price'
+        when {{ db.number('mrr_text') }} < 0 then 'negative price'
+        when start_ms is null then 'unreadable start date'
+        when end_text is not null and end_ms is null then 'unreadable end date'
+        when {{ db.day_of_ms('start_ms') }} > batch_day + {{ q.subscription_days_ahead }} then 'start date in the future'
+        when {{ db.day_of_ms('start_ms') }} < {{ day(q.earliest_date) }} then 'start date too long ago'
+        when {{ db.day_of_ms('end_ms') }} < {{ db.day_of_ms('start_ms') }} then 'end before start'
+    end as reject_reason
+from read_subscriptions

@@ -1,0 +1,46 @@
+-- Every raw user row with its text read, and the reason where it cannot count.
+-- grain: batch_date, source_file, source_row
+{% set q = definitions.quality %}
+with read_users as (
+    select
+        batch_date,
+        source_file,
+        source_row,
+        user_id,
+        signup_date as signup_text,
+        {{ db.moment_ms('signup_date') }} as signup_ms,
+        nullif(trim(first_visit_date), '') as first_visit_text,
+        {{ db.moment_ms('first_visit_date') }} as first_visit_ms,
+        nullif(trim(email), '') as email,
+        nullif(trim(utm_source), '') as utm_source,
+        nullif(trim(utm_campaign), '') as utm_campaign,
+        {{ db.day_of_date('batch_date') }} as batch_day
+    from raw_users
+)
+
+select
+    batch_date,
+    source_file,
+    source_row,
+    user_id,
+    signup_ms,
+    case when length(signup_text) = 10 then signup_ms + 86399999 else signup_ms end as signup_latest_ms,
+    {{ db.day_of_ms('signup_ms') }} as signup_day,
+    first_visit_ms,
+    case when length(first_visit_text) = 10 then first_visit_ms + 86399999 else first_visit_ms end
+        as first_visit_latest_ms,
+    email,
+    utm_source,
+    utm_campaign,
+    case
+        when user_id is null or trim(user_id) = '' then 'no user id'
+        when user_id <> trim(user_id) then 'blanks around the user id'
+        when signup_ms is null then 'unreadable signup date'
+        when {{ db.day_of_ms('signup_ms') }} > batch_day + {{ q.event_days_ahead }} then 'signup date in the future'
+        when {{ db.day_of_ms('signup_ms') }} < {{ day(q.earliest_date) }} then 'signup date too long ago'
+        when first_visit_text is not null and first_visit_ms is null then 'unreadable first visit date'
+        when {{ db.day_of_ms('first_visit_ms') }} > batch_day + {{ q.event_days_ahead }}
+            then 'first visit date in the future'
+        when {{ db.day_of_ms('first_visit_ms') }} < {{ day(q.earliest_date) }} then 'first visit date too long ago'
+    end as reject_reason
+from read_users

@@ -1,0 +1,150 @@
+"""What is planted in the invented company: the truth that marts built on its rows must find again.
+
+Shares and rates are fractions 0 to 1, lengths are whole days unless they are means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Channel:
+    """An acquisition source and the quality of the people it brings."""
+
+    name: str
+    share: float
+    """Of first visits."""
+    campaigns: tuple[str, ...]
+    """The first is the largest; none where nobody runs campaigns."""
+    signup_rate: float
+    """Of visitors, whenever they sign up (at most 30 days after the first visit)."""
+    activation_rate: float
+    """Of signups, within 0 to 6 days of the signup."""
+    paid_rate: float
+    """Of those activated within 6 days, a first payment within 90 days of the signup."""
+    life_days: float
+    """Mean time from activation until somebody who does not pay has faded away."""
+    tenure_days: float
+    """Mean time from the first payment to the cancellation."""
+
+
+CHANNELS = (
+    Channel("organic", 0.33, (), 0.45, 0.74, 0.12, 28, 300),
+    Channel("google", 0.24, ("brand", "generic", "competitors", "remarketing"), 0.38, 0.68, 0.11, 22, 240),
+    Channel("facebook", 0.17, ("lookalike", "video", "carousel"), 0.25, 0.55, 0.05, 10, 130),
+    Channel("linkedin", 0.08, ("decision_makers", "webinar"), 0.32, 0.64, 0.20, 25, 420),
+    Channel("referral", 0.10, ("invite_link", "partner"), 0.59, 0.82, 0.16, 40, 500),
+    Channel("newsletter", 0.08, ("monthly_digest", "product_news"), 0.52, 0.77, 0.09, 32, 200),
+)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """How people of every channel behave."""
+
+    visitors_a_day: float = 25.2
+    """New visitors on the first day at scale 1, before the weekday's factor."""
+    monthly_growth: float = 0.025
+    """Of the number of new visitors; it compounds day by day."""
+    growth_months: float = 36
+    """After this many months of 30.4375 days the number of visitors stays level."""
+    visits_by_weekday: tuple[float, ...] = (1.15, 1.15, 1.12, 1.10, 1.00, 0.72, 0.76)
+    """Monday first; the mean is 1."""
+    activity_by_weekday: tuple[float, ...] = (1.14, 1.16, 1.15, 1.12, 1.05, 0.68, 0.70)
+
+    same_day_signup: float = 0.75
+    """Of signups; the others come back for it 1 to signup_delay_max days later."""
+    signup_delay_max: int = 30
+    revisit_rate: float = 0.14
+    """Of visitors, who come a second time within revisit_max days; a third of these a third time."""
+    revisit_max: int = 45
+    revisit_same_channel: float = 0.6
+    """Of repeated visits, those that come through the channel and campaign of the first."""
+
+    activation_by_day: tuple[float, ...] = (0.58, 0.17, 0.09, 0.06, 0.04, 0.03, 0.03)
+    """Of those who activate in time, by days since the signup."""
+    late_activation_rate: float = 0.05
+    """Of signups, who activate late_activation_days after the signup: after the week that counts."""
+    late_activation_days: tuple[int, int] = (8, 45)
+
+    payment_spread: int = 60
+    """A first payment comes 1 to this many days after the activation (14 more by way of a trial)."""
+    late_paid_rate: float = 0.03
+    """Of the activated, who pay for the first time late_paid_days after the signup: after the 90 that count."""
+    late_paid_days: tuple[int, int] = (95, 240)
+    via_trial: float = 0.40
+    """Of first payments, those that come from a trial, on the day it ends."""
+    trial_only_rate: float = 0.05
+    """Of the activated who never pay, who try for trial_days and leave it there."""
+    trial_days: int = 14
+
+    plans: tuple[tuple[str, str, float], ...] = (
+        ("Starter", "29.00", 0.60),
+        ("Pro", "99.00", 0.32),
+        ("Enterprise", "299.00", 0.08),
+    )
+    """Name, price a month in USD, share of first plans; from small to large."""
+    plan_change_rate: float = 0.25
+    """Of payers, who change the plan 20 to 200 days after the first payment, unless they have cancelled by then."""
+    pro_upgrade_share: float = 0.6
+    """Of changes from the middle plan, those that go up."""
+    win_back_rate: float = 0.18
+    """Of cancelled payers, who start a new subscription win_back_days later."""
+    win_back_days: tuple[int, int] = (45, 200)
+
+    unactivated_life: float = 6
+    """Mean days until somebody who did not activate is gone."""
+    intensity: tuple[float, float] = (0.02, 0.13)
+    """Chance to be active on an ordinary day, from the least to the keenest person; most are near the low end."""
+    paying_boost: float = 1.3
+    """Times the intensity while a subscription is paid."""
+    fading_days: int = 14
+    fading_factor: float = 0.4
+    """Times the intensity in the last fading_days before a person goes quiet."""
+    return_rate: float = 0.08
+    """Of those who faded away without having paid, who come back return_days later, for return_life on average."""
+    return_days: tuple[int, int] = (30, 150)
+    return_life: float = 25
+
+    power_share: float = 0.07
+    """Of payers (about 0.7 % of signups), who use the product nearly daily and hardly ever leave."""
+    power_activity: tuple[float, float] = (0.82, 0.64)
+    """Their chance to be active on a weekday and on a day of the weekend."""
+    power_tenure: float = 6
+    """Times the tenure of the channel."""
+    power_breadth: float = 1.5
+    """Times the chance of each feature on an active day."""
+    features: tuple[tuple[str, float], ...] = (
+        ("dashboard", 0.11),
+        ("reports", 0.08),
+        ("integrations", 0.05),
+        ("api", 0.035),
+        ("mobile_app", 0.045),
+        ("export", 0.04),
+    )
+    """Name and chance to be used on an active day."""
+
+
+PARAMETERS = Parameters()
+
+
+@dataclass(frozen=True)
+class Dirt:
+    """What goes wrong between the product and the warehouse. All of it can be undone: the good rows arrive too."""
+
+    late_events: float = 0.015
+    """Of events, that arrive late_event_days after they happened."""
+    late_event_days: tuple[int, int] = (1, 40)
+    repeated_events: float = 0.005
+    """Of events, that are sent twice, the second time in the same batch or up to repeat_days_max days later."""
+    repeat_days_max: int = 3
+    late_users: float = 0.01
+    """Of user rows, that arrive late_user_days after the signup."""
+    late_user_days: tuple[int, int] = (1, 5)
+    malformed: float = 0.002
+    """Of the rows of each table, that have a broken copy besides, under an id of its own that ends in -x."""
+
+
+DIRT = Dirt()
+NO_DIRT = Dirt(late_events=0, repeated_events=0, late_users=0, malformed=0)

@@ -1,0 +1,124 @@
+"""From the SQL files and the dictionary to the statements that an engine runs."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+import jinja2
+
+from growth.definitions import Definitions
+from growth.models import SQL_FOLDER, Model, model_files, read_header, select_list
+from growth.sources import RAW_COLUMNS
+
+_EPOCH = date(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A query for rows that must not exist."""
+
+    name: str
+    sentence: str
+    severity: str
+    query: str
+
+
+def _values(values: list[str]) -> str:
+    """Values of the dictionary as SQL text. The dictionary admits none with a quote in it."""
+    if any("'" in value for value in values):
+        raise ValueError("a value with a quote in it was not validated")
+    return ", ".join(f"'{value}'" for value in values)
+
+
+class Sql:
+    """All statements of the warehouse for one engine and one set of definitions."""
+
+    def __init__(self, definitions: Definitions, engine: str = "sqlite") -> None:
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(SQL_FOLDER), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
+        self._environment.filters["values"] = _values
+        funnel = definitions.funnel
+        meaningful = definitions.active.meaningful_events if funnel.counts_active_days else []
+        self._environment.globals |= {
+            "definitions": definitions,
+            "raw_tables": RAW_COLUMNS,
+            "funnel_event_types": sorted({*funnel.event_types, *meaningful}),
+            "day": lambda d: (d - _EPOCH).days,
+        }
+        for name, path in {"db": f"engines/{engine}.sql", "words": "words.sql"}.items():
+            self._environment.globals[name] = self._environment.get_template(path).module
+
+    def _render(self, path: str, **context: object) -> str:
+        return self._environment.get_template(path).render(**context)
+
+    @cached_property
+    def _queries(self) -> dict[str, str]:
+        return {name: self._render(path.relative_to(SQL_FOLDER).as_posix()) for name, path in model_files().items()}
+
+    @cached_property
+    def models(self) -> list[Model]:
+        """All tables, from the top down."""
+        return [
+            Model(
+                name, path.parent.name, read_header(path.read_text(encoding="utf-8")), select_list(self._queries[name])
+            )
+            for name, path in model_files().items()
+        ]
+
+    @property
+    def marts(self) -> list[Model]:
+        return [m for m in self.models if m.layer == "marts"]
+
+    @cached_property
+    def definitions_hash(self) -> str:
+        """Changes when a model comes to say something else: its text without comments, numbers filled in."""
+        everything = "\n".join([*self._queries.values(), *self._typed.values()])
+        said = re.sub(r"\s+", " ", re.sub(r"--[^\n]*", "", everything))
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+    @cached_property
+    def _typed(self) -> dict[str, str]:
+        names = [f"typed_{table.removeprefix('raw_')}" for table in RAW_COLUMNS]
+        return {name: self._render(f"staging/{name}.sql") for name in names}
+
+    def create(self) -> str:
+        """Tables that are not there yet."""
+        return self._render("run/create.sql", models=self.models)
+
+    def views(self) -> str:
+        return self._render("run/views.sql", models=self.models, typed=self._typed)
+
+    def build(self, table: str) -> str:
+        """The script of a table's task: one transaction."""
+        model = next(m for m in self.models if m.name == table)
+        return self._render(
+            "run/build.sql" if model.layer == "marts" else "run/refresh.sql",
+            model=model,
+            query=self._queries[table].strip(),
+            scope_query=self._render(f"scope/{table}.sql").strip(),
+            hash=self.definitions_hash,
+        )
+
+    def publish(self) -> str:
+        refreshed = [m for m in self.models if m.layer != "marts"]
+        return self._render("run/publish.sql", marts=self.marts, refreshed=refreshed)
+
+    def hold(self) -> str:
+        """The statements that take the warehouse for a run, or refuse to."""
+        return self._render("run/hold.sql")
+
+    def checks(self, layer: str) -> list[Check]:
+        """The checks of a layer's tables, by file name."""
+        names = {m.name for m in self.models if m.layer == layer}
+        checks = []
+        for path in sorted((SQL_FOLDER / "checks").glob("*.sql")):
+            if path.stem.partition("__")[0] in names:
+                header = read_header(path.read_text(encoding="utf-8"))
+                severity = header.keys.get("severity", "error")
+                checks.append(Check(path.stem, header.sentence, severity, self._render(f"checks/{path.name}").strip()))
+        return checks
