@@ -1,6 +1,6 @@
 {#- Words of the dictionary that more than one model needs as SQL. Templates import this file as `words`. -#}
 
 {#- An event that makes its day an active one of its user: meaningful, and not before the day of the signup. -#}
-{%- macro is_active(event, user) -%}
-{{ event }}.is_meaningful = 1 and {{ event }}.event_day >= {{ user }}.signup_day
+{%- macro is_active(event, day, user) -%}
+{{ event }}.is_meaningful = 1 and {{ day }} >= {{ user }}.signup_day
 {%- endmacro -%}

@@ -143,6 +143,12 @@ class Funnel(Word):
         return sorted({event for step in self.steps for event in step.events})
 
     @property
+    def every_user_signs_up(self) -> bool:
+        """Whether a user's row alone reaches the signup step, whatever events there are."""
+        until_signup = self.steps[: [s.name for s in self.steps].index("signup") + 1]
+        return all("signup_date" in s.or_user_date and not s.within_days for s in until_signup)
+
+    @property
     def counts_active_days(self) -> bool:
         """Whether some step is reached by being active on several days."""
         return any(step.active_days for step in self.steps)

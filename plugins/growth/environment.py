@@ -15,6 +15,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,8 +28,15 @@ FORBIDDEN_IN_PATHS = "?#%$:"
 # Airflow takes a setting NAME from NAME_CMD or NAME_SECRET as well: those are the operator's word, too.
 OTHER_SPELLINGS = ("_CMD", "_SECRET")
 
-# Airflow's own bookkeeping at INFO, some lines for each task. Tasks keep theirs.
-QUIET_LOGGERS = ("alembic", "airflow.api_fastapi", "airflow.dag_processing", "airflow.models", "airflow.serialization")
+# Airflow's own bookkeeping, at INFO some lines for each task and each request. Tasks keep theirs.
+QUIET_LOGGERS = (
+    "alembic",
+    "airflow.api_fastapi",
+    "airflow.dag_processing",
+    "airflow.models",
+    "airflow.serialization",
+    "http.access",
+)
 
 # Advice to install something that nothing here needs, printed by each `airflow` command.
 QUIET_WARNINGS = ("Could not import graphviz", "Using `httpx` with")
@@ -39,6 +47,9 @@ def airflow_environment(root: Path, base: Mapping[str, str] = os.environ) -> dic
     root = root.absolute()
     refuse_unusable_path(root)
     env = dict(base)
+    if env.get("AIRFLOW_HOME"):
+        # Read from other folders, too.
+        env["AIRFLOW_HOME"] = str(Path(env["AIRFLOW_HOME"]).expanduser().absolute())
     for name, value in _defaults(root, Path(env.get("AIRFLOW_HOME") or root / ".airflow")).items():
         if not any(env.get(name + suffix) for suffix in ("", *OTHER_SPELLINGS)):
             env[name] = value
@@ -127,16 +138,22 @@ def prepare_airflow(root: Path, env: Mapping[str, str]) -> None:
 
     Raises UserError. Takes no time where all is there, and may run beside itself and beside a running Airflow.
     """
+    make_folders(root, env)
+    home = Path(env["AIRFLOW_HOME"])
+    with open(home / "prepare.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _write_secrets(home, env)
+        _migrate(home, env, lock.fileno())
+
+
+def make_folders(root: Path, env: Mapping[str, str]) -> None:
+    """Airflow's home and the folder of the warehouse. Raises UserError."""
     home = Path(env["AIRFLOW_HOME"])
     for folder in (home, home / "logs", root.absolute() / "data"):
         _make_folder(folder)
     if home == root.absolute() / ".airflow":
         # Whoever can read the secrets in it can log in as anybody.
         home.chmod(0o700)
-    with open(home / "prepare.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        _write_secrets(home, env)
-        _migrate(home, env, lock.fileno())
 
 
 def _make_folder(folder: Path) -> None:
@@ -157,7 +174,8 @@ def _write_secrets(home: Path, env: Mapping[str, str]) -> None:
     config = home / "airflow.cfg"
     if config.exists() or env.get("AIRFLOW_CONFIG"):
         return
-    fernet_key, jwt_secret, secret_key = (base64.urlsafe_b64encode(os.urandom(32)).decode() for _ in range(3))
+    fernet_key, secret_key = (base64.urlsafe_b64encode(os.urandom(32)).decode() for _ in range(2))
+    jwt_secret = base64.urlsafe_b64encode(os.urandom(64)).decode()
     write_private(
         config,
         "# Keys only: every setting is in the environment, see plugins/growth/environment.py.\n"
@@ -180,16 +198,19 @@ def _migrate(home: Path, env: Mapping[str, str], lock: int) -> None:
         return
     # A migration that is killed half way leaves a file that no later one can mend: work on a copy.
     new = home / "airflow.db.new"
-    new.unlink(missing_ok=True)
+    for suffix in ("", "-wal", "-shm"):
+        new.with_name(new.name + suffix).unlink(missing_ok=True)
     if database.exists() and database.stat().st_size:
-        old_connection, new_connection = sqlite3.connect(database), sqlite3.connect(new)
-        old_connection.backup(new_connection)
-        old_connection.close()
-        new_connection.close()
+        _copy_database(database, new)
     print("Preparing Airflow's own database, once ...", flush=True)
     _run_migration(home, {**env, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{new}"}, lock)
     new.replace(database)
     write_private(stamp, installed)
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
 
 
 def _run_migration(home: Path, env: Mapping[str, str], lock: int) -> None:

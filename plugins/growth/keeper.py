@@ -44,7 +44,7 @@ def keep(log_path: str, lock: int) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    threading.Thread(target=lambda: (sys.stdin.buffer.read(), stop.set()), daemon=True).start()
+    threading.Thread(target=_wait_for_end_of_input, args=(stop,), daemon=True).start()
 
     log = _open_log(log_path)
     processes = {name: _start(name, options, lock, log) for name, options in COMPONENTS.items()}
@@ -60,6 +60,13 @@ def keep(log_path: str, lock: int) -> int:
         file=sys.stderr,
     )
     return 1
+
+
+def _wait_for_end_of_input(stop: threading.Event) -> None:
+    # Not by sys.stdin: a thread that sleeps in its buffer makes the interpreter abort when it ends.
+    while os.read(0, 1):
+        pass
+    stop.set()
 
 
 def _open_log(path: str) -> logging.Logger:

@@ -41,10 +41,11 @@ def split(script: str) -> list[str]:
 
 def run_script(connection: Any, script: str, parameters: Mapping[str, object]) -> float:
     """Run a script as SQLExecuteQueryOperator does, and give the seconds it took. An error undoes its transaction."""
+    statements = split(script)
     started = time.perf_counter()
     with closing(connection.cursor()) as cursor:
         try:
-            for statement in split(script):
+            for statement in statements:
                 cursor.execute(statement, parameters)
                 heed(cursor)
         except BaseException:

@@ -4,17 +4,11 @@
 
 {%- macro param(name) -%} :{{ name }} {%- endmacro -%}
 
-{#- Text that reads as a date, or as a date and a time, UTC where no offset stands. -#}
-{%- macro is_moment(text) -%}
-({{ text }} glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'
-    and date(substr({{ text }}, 1, 10)) = substr({{ text }}, 1, 10)
-    and julianday({{ text }}) is not null)
-{%- endmacro -%}
-
-{#- Milliseconds since 1970-01-01 of text that is a moment; null for other text. -#}
+{#- Milliseconds since 1970-01-01 of text that is a date, or a date and a time (UTC where no offset stands);
+    null for other text, and for a day that no calendar has. -#}
 {%- macro moment_ms(text) -%}
-case when {{ is_moment(text) }}
-    then cast(strftime('%s', {{ text }}) as integer) * 1000 + cast(substr(strftime('%f', {{ text }}), 4, 3) as integer)
+case when {{ text }} glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' and date(substr({{ text }}, 1, 10)) = substr({{ text }}, 1, 10)
+    then cast(round((julianday({{ text }}) - 2440587.5) * 86400000) as integer)
 end
 {%- endmacro -%}
 
@@ -59,6 +53,9 @@ drop table if exists temp.{{ name }};
 create temp table {{ name }} as
 {{ query }};
 {%- endmacro -%}
+
+{#- A join that reads its left side first: the small one stands there. Other engines find that out by themselves. -#}
+{%- set join = 'cross join' -%}
 
 {#- Rows of a table whose key is among those of another, without reading the rest of the table. -#}
 {%- macro rows_of(table, columns, keys, key) -%}

@@ -34,7 +34,7 @@ candidates_{{ step.name }} as (
     select c.user_id, c.subscription_id as moment_id, c.start_day * 86400000 as at_ms,
         c.start_day * 86400000 + 86399999 as latest_ms
     from scope__int_funnel_steps as s
-    inner join stg_subscriptions as c on s.user_id = c.user_id
+    {{ db.join }} stg_subscriptions as c on s.user_id = c.user_id
     where c.is_trial = 0 and c.mrr > {{ step.subscription.mrr_above }}
     {% endif %}
 ),

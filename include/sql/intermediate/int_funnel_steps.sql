@@ -17,16 +17,16 @@ with moments as (
         e.event_day as at_day,
         e.is_meaningful
     from scope__int_funnel_steps as s
-    cross join stg_events as e on s.user_id = e.user_id
+    {{ db.join }} stg_events as e on s.user_id = e.user_id
     where e.event_type in ({{ funnel_event_types | values }})
     union all
     select u.user_id, 'user signup_date', '', u.signup_ms, u.signup_latest_ms, u.signup_day, 0
     from scope__int_funnel_steps as s
-    inner join stg_users as u on s.user_id = u.user_id
+    {{ db.join }} stg_users as u on s.user_id = u.user_id
     union all
     select u.user_id, 'user first_visit_date', '', u.first_visit_ms, u.first_visit_latest_ms, null, 0
     from scope__int_funnel_steps as s
-    inner join stg_users as u on s.user_id = u.user_id
+    {{ db.join }} stg_users as u on s.user_id = u.user_id
     where u.first_visit_ms is not null
 ),
 {% for step in steps %}

@@ -22,7 +22,7 @@ activity as (
         max(e.activity_day) as last_active_day,
         count(case when e.activity_day >= u.window_from then 1 end) as active_days
     from users as u
-    cross join int_user_engagement as e on u.user_id = e.user_id and e.activity_day <= u.as_of_day
+    {{ db.join }} int_user_engagement as e on u.user_id = e.user_id and e.activity_day <= u.as_of_day
     group by u.user_id
 ),
 
@@ -32,7 +32,7 @@ steady_weeks as (
     from (
         select e.user_id, {{ db.whole('u.as_of_day - e.activity_day', 7) }} as weeks_ago
         from users as u
-        cross join int_user_engagement as e
+        {{ db.join }} int_user_engagement as e
             on u.user_id = e.user_id and e.activity_day between u.as_of_day - {{ 7 * up.weeks - 1 }} and u.as_of_day
         group by e.user_id, {{ db.whole('u.as_of_day - e.activity_day', 7) }}
         having count(*) >= {{ up.active_days_each_week }}
@@ -43,9 +43,9 @@ steady_weeks as (
 features as (
     select u.user_id, count(distinct f.feature_name) as features_used
     from users as u
-    cross join int_user_engagement as e
+    {{ db.join }} int_user_engagement as e
         on u.user_id = e.user_id and e.activity_day between u.window_from and u.as_of_day
-    cross join int_feature_usage as f on e.activity_day = f.activity_day and e.user_id = f.user_id
+    {{ db.join }} int_feature_usage as f on e.activity_day = f.activity_day and e.user_id = f.user_id
     group by u.user_id
 ),
 

@@ -24,7 +24,7 @@ months as (
 activity as (
     select e.cohort_month, m.activity_month, count(distinct e.user_id) as active_users, count(*) as active_user_days
     from months as m
-    cross join int_user_engagement as e on e.activity_day between m.first_day and m.last_day
+    {{ db.join }} int_user_engagement as e on e.activity_day between m.first_day and m.last_day
     group by e.cohort_month, m.activity_month
 ),
 
@@ -33,7 +33,7 @@ features as (
     from (
         select distinct f.cohort_month, m.activity_month, f.user_id, f.feature_name
         from months as m
-        cross join int_feature_usage as f on f.activity_day between m.first_day and m.last_day
+        {{ db.join }} int_feature_usage as f on f.activity_day between m.first_day and m.last_day
     ) as user_features
     group by cohort_month, activity_month
 )

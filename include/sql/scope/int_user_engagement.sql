@@ -6,4 +6,5 @@ union
 -- or when the user did: activity counts from the signup on, in the cohort of its month.
 select e.user_id, e.event_day
 from changed__stg_users as u
-cross join stg_events as e on u.user_id = e.user_id
+{{ db.join }} stg_events as e on u.user_id = e.user_id
+where e.is_meaningful = 1

@@ -11,7 +11,7 @@
         t.source_row,
         t.reject_reason
     from scope__rejects as s
-    inner join typed_{{ table[4:] }} as t on s.batch_date = t.batch_date
+    {{ db.join }} typed_{{ table[4:] }} as t on s.batch_date = t.batch_date
     where t.reject_reason is not null
 ),
 {% endfor %}
@@ -25,7 +25,7 @@ contents as (
         r.reject_reason,
         {{ db.json_row(columns) }} as content
     from rejected_{{ table[4:] }} as r
-    inner join {{ table }} using (batch_date, source_file, source_row)
+    {{ db.join }} {{ table }} using (batch_date, source_file, source_row)
     {{ 'union all' if not loop.last }}
     {% endfor %}
 )

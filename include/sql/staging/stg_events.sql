@@ -7,13 +7,24 @@
 -- words: events, active
 with arrivals as (
     select
-        t.*,
+        t.event_id,
+        t.user_id,
+        t.event_type,
+        t.feature_name,
+        t.event_ms,
+        t.is_date_only,
+        {{ db.day_of_ms('t.event_ms') }} as event_day,
+        t.utm_source,
+        t.utm_campaign,
+        t.batch_date,
+        t.source_file,
+        t.source_row,
         row_number() over (
             partition by t.event_id
             order by t.batch_date, t.source_file, t.source_row
         ) as arrival_number
     from scope__stg_events as s
-    inner join typed_events as t on s.event_id = t.event_id
+    {{ db.join }} typed_events as t on s.event_id = t.event_id
     where t.reject_reason is null
 )
 
@@ -27,7 +38,7 @@ select
     {{ db.date_of_day('event_day') }} as event_date,
     event_day,
     event_ms,
-    event_latest_ms,
+    event_ms + is_date_only * 86399999 as event_latest_ms,
     utm_source,
     utm_campaign,
     batch_date,

@@ -6,13 +6,23 @@
 -- words: subscriptions
 with arrivals as (
     select
-        t.*,
+        t.subscription_id,
+        t.user_id,
+        t.plan_name,
+        t.status,
+        t.start_day,
+        t.end_day,
+        t.mrr,
+        t.currency,
+        t.batch_date,
+        t.source_file,
+        t.source_row,
         row_number() over (
             partition by t.subscription_id
             order by t.batch_date desc, t.source_file desc, t.source_row desc
         ) as arrivals_after
     from scope__stg_subscriptions as s
-    inner join typed_subscriptions as t on s.subscription_id = t.subscription_id
+    {{ db.join }} typed_subscriptions as t on s.subscription_id = t.subscription_id
     where t.reject_reason is null
 )
 

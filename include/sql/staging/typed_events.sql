@@ -29,7 +29,7 @@ read_events as (
         utm_source,
         utm_campaign,
         {{ db.moment_ms('event_text') }} as event_ms,
-        length(event_text) = 10 as is_date_only,
+        case when length(event_text) = 10 then 1 else 0 end as is_date_only,
         batch_day
     from texts
 )
@@ -45,8 +45,7 @@ select
     utm_source,
     utm_campaign,
     event_ms,
-    case when is_date_only then event_ms + 86399999 else event_ms end as event_latest_ms,
-    {{ db.day_of_ms('event_ms') }} as event_day,
+    is_date_only,
     case
         when event_id is null or trim(event_id) = '' then 'no event id'
         when user_id is null or trim(user_id) = '' then 'no user id'

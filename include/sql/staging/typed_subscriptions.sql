@@ -12,9 +12,9 @@ with read_subscriptions as (
         nullif(trim(status), '') as status,
         coalesce(nullif(trim(currency), ''), '{{ definitions.subscriptions.default_currency }}') as currency,
         trim(mrr) as mrr_text,
-        {{ db.moment_ms('start_date') }} as start_ms,
+        {{ db.moment_ms('trim(start_date)') }} as start_ms,
         nullif(trim(end_date), '') as end_text,
-        {{ db.moment_ms('end_date') }} as end_ms,
+        {{ db.moment_ms('trim(end_date)') }} as end_ms,
         {{ db.day_of_date('batch_date') }} as batch_day
     from raw_subscriptions
 )

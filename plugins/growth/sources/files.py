@@ -55,11 +55,11 @@ class Files:
 
     @property
     def first_day(self) -> date:
-        return date.fromisoformat(min(frame["batch_date"].min() for frame in self._frames.values() if len(frame)))
+        return date.fromisoformat(min(frame["batch_date"].iloc[0] for frame in self._frames.values() if len(frame)))
 
     @property
     def last_day(self) -> date:
-        return date.fromisoformat(max(frame["batch_date"].max() for frame in self._frames.values() if len(frame)))
+        return date.fromisoformat(max(frame["batch_date"].iloc[-1] for frame in self._frames.values() if len(frame)))
 
     def read(self, first: date, last: date) -> dict[str, pd.DataFrame]:
         """All batches of the days from first to last, both included, as `growth.sources.Source` says."""
@@ -70,6 +70,7 @@ class Files:
 
     @cached_property
     def _frames(self) -> dict[str, pd.DataFrame]:
+        """All raw rows of each table, sorted by batch."""
         import pandas as pd
 
         parts = {table: [_frame(table, "", [], {})] for table in RAW_COLUMNS}
@@ -144,7 +145,7 @@ class Content(NamedTuple):
     """Those that were asked for and are there, one text for each row."""
     rows: int
     malformed: set[int]
-    """Positions of malformed rows, from 0."""
+    """Positions of rows whose ids cannot be trusted, from 0."""
 
 
 def _moments(texts: list[str | None], date_format: str) -> list[date | datetime | None]:
@@ -224,7 +225,6 @@ def _contents(each: Input, paths: list[Path]) -> list[tuple[Path, Content]]:
                 )
             if content.columns.count(column) > 1:
                 raise UserError(f"{path} has the column {column!r} twice: rename one of them in the file.")
-            content.values.setdefault(column, [None] * content.rows)
     return contents
 
 
@@ -314,7 +314,6 @@ class _Number(float):
 def _json_lines(text: str, wanted: set[str]) -> Content:
     columns: dict[str, None] = {}
     values = {column: [] for column in wanted}
-    malformed = set()
     rows = 0
     for line in text.split("\n"):
         if not line.strip():
@@ -324,13 +323,12 @@ def _json_lines(text: str, wanted: set[str]) -> Content:
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            malformed.add(rows)
-            row = {}
+            row = {}  # nothing can be read, so there is no id either
         columns.update(dict.fromkeys(row))
         for column in wanted:
             values[column].append(_text(row.get(column)))
         rows += 1
-    return Content(list(columns), values, rows, malformed)
+    return Content(list(columns), values, rows, set())
 
 
 def _parquet(path: Path, wanted: set[str]) -> Content:
@@ -338,10 +336,11 @@ def _parquet(path: Path, wanted: set[str]) -> Content:
     from pyarrow.parquet import ParquetFile
 
     try:
-        with ParquetFile(path) as file:
+        with ParquetFile(path, page_checksum_verification=True) as file:
             columns = file.schema_arrow.names
             table = file.read([column for column in columns if column in wanted])
-            values = dict(zip(table.column_names, ([_text(v) for v in c.to_pylist()] for c in table.columns), strict=True))
+            named = zip(table.column_names, table.columns, strict=True)
+            values = {name: [_text(value) for value in column.to_pylist()] for name, column in named}
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise UserError(f"{path} cannot be read as Parquet, deliver it again: {one_line(error)}.") from None
     return Content(columns, values, table.num_rows, set())

@@ -95,7 +95,7 @@ class Parameters:
 
     unactivated_life: float = 6
     """Mean days until somebody who did not activate is gone."""
-    intensity: tuple[float, float] = (0.02, 0.13)
+    intensity: tuple[float, float] = (0.02, 0.11)
     """Chance to be active on an ordinary day, from the least to the keenest person; most are near the low end."""
     paying_boost: float = 1.3
     """Times the intensity while a subscription is paid."""
@@ -107,7 +107,7 @@ class Parameters:
     return_days: tuple[int, int] = (30, 150)
     return_life: float = 25
 
-    power_share: float = 0.07
+    power_share: float = 0.065
     """Of payers (about 0.7 % of signups), who use the product nearly daily and hardly ever leave."""
     power_activity: tuple[float, float] = (0.82, 0.64)
     """Their chance to be active on a weekday and on a day of the weekend."""

@@ -1,0 +1,10 @@
+-- Nobody reaches a step without the one before, or earlier than it.
+select p.user_id{% for step in definitions.funnel.steps %}, p.{{ step.name }}_at{% endfor %}
+
+from scope__int_funnel_steps as s
+{{ db.join }} int_funnel_steps as p on s.user_id = p.user_id
+where
+{% for step in definitions.funnel.steps[1:] %}
+{% set before = definitions.funnel.steps[loop.index0].name %}
+    {{ 'or ' if not loop.first }}(p.{{ step.name }}_at is not null and (p.{{ before }}_at is null or p.{{ before }}_at > p.{{ step.name }}_at))
+{% endfor %}

@@ -1,0 +1,7 @@
+-- Every event type and feature stands in the dictionary.
+select e.event_id, e.event_type, e.feature_name
+from scope__stg_events as s
+{{ db.join }} stg_events as e on s.event_id = e.event_id
+where e.event_type not in ({{ definitions.events.types | values }})
+    or e.feature_name not in ({{ definitions.features.names | values }})
+    or (e.event_type = 'feature_used' and e.feature_name is null)
