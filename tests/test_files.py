@@ -480,8 +480,11 @@ def test_a_column_that_no_file_has_is_named(deliver):
     assert "columns are id, created, mail, origin" in sentence
 
 
-def test_a_column_of_a_template_must_be_there(deliver):
-    mapping = users_mapping().replace("signup-{id}", "signup-{ident}")
+@pytest.mark.parametrize(
+    ("old", "new"), [("signup-{id}", "signup-{ident}"), ("created: iso", "created: iso, ident: iso")]
+)
+def test_a_column_of_a_template_or_a_format_must_be_there(deliver, old, new):
+    mapping = users_mapping().replace(old, new)
 
     assert "u.csv has no column 'ident'" in sentence_of(lambda: deliver(mapping, {"u.csv": CSV}).first_day)
 
@@ -548,6 +551,7 @@ def test_a_file_that_feeds_a_table_twice_is_refused(deliver, tmp_path, again):
         ("signup-{id}", "signup-{id", ["feeds[1].columns.event_id.template"]),
         ("signup-{id}", "signup", ["feeds[1].columns.event_id.template", "use constant"]),
         ("{day: created}", "{day: id}", ["files[0]", "'id' is read as a date", "dates"]),
+        ("{moment: created}", "{moment: mail}", ["files[0]", "'mail' is read as a date", "dates"]),
         ("arrival: created", "arrival: id", ["files[0]", "'id' is read as a date", "dates"]),
         ("FORMAT", "iso8601", ["files[0].dates.created", "'iso8601'", "epoch_seconds", "strptime"]),
         ("FORMAT", '"%d-%m"', ["files[0].dates.created", "'%d-%m'", "whole date"]),

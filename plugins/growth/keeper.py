@@ -35,7 +35,7 @@ COMPONENTS = {
 
 LOG_BYTES = 10_000_000
 TASKS_GRACE_SECONDS = 10.0
-SERVER_GRACE_SECONDS = 5.0
+SERVER_GRACE_SECONDS = 3.0
 
 
 def keep(log_path: str, lock: int) -> int:
@@ -47,11 +47,17 @@ def keep(log_path: str, lock: int) -> int:
     threading.Thread(target=_wait_for_end_of_input, args=(stop,), daemon=True).start()
 
     log = _open_log(log_path)
-    processes = {name: _start(name, options, lock, log) for name, options in COMPONENTS.items()}
+    processes = {name: _start(name, options, lock) for name, options in COMPONENTS.items()}
+    copiers = [threading.Thread(target=_copy_output, args=(*item, log), daemon=True) for item in processes.items()]
+    for copier in copiers:
+        copier.start()
     fallen = None
     while fallen is None and not stop.wait(0.5):
         fallen = next((name for name, process in processes.items() if process.poll() is not None), None)
     _stop_in_order(processes)
+    for copier in copiers:
+        # Their last words are the ones to read.
+        copier.join(timeout=1)
     if fallen is None:
         return 0
     # Last, because a terminal that is gone makes it fail.
@@ -78,9 +84,8 @@ def _open_log(path: str) -> logging.Logger:
     return log
 
 
-def _start(name: str, options: Iterable[str], lock: int, log: logging.Logger) -> subprocess.Popen[str]:
-    # Every process of Airflow inherits the lock, so it is free only when the last of them has ended.
-    process = subprocess.Popen(
+def _start(name: str, options: Iterable[str], lock: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [airflow_command(), name, *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -88,15 +93,14 @@ def _start(name: str, options: Iterable[str], lock: int, log: logging.Logger) ->
         text=True,
         encoding="utf-8",
         errors="replace",
+        # Every process of Airflow inherits the lock, so it is free only when the last of them has ended.
         pass_fds=[lock],
     )
 
-    def copy_output() -> None:
-        for line in process.stdout:
-            log.info("%-13s | %s", name, line.rstrip())
 
-    threading.Thread(target=copy_output, daemon=True).start()
-    return process
+def _copy_output(name: str, process: subprocess.Popen[str], log: logging.Logger) -> None:
+    for line in process.stdout:
+        log.info("%-13s | %s", name, line.rstrip())
 
 
 def _stop_in_order(processes: dict[str, subprocess.Popen[str]]) -> None:

@@ -32,7 +32,7 @@ def run(
     seconds: dict[str, float] = {}
     before_task("generate")
     prepare(connection, sql)
-    land(connection, sql, source, days, parameters, rebuild)
+    seconds["generate"] = land(connection, sql, source, days, parameters, rebuild).sql_seconds
     for layer in LAYERS:
         for table in tables(layer):
             before_task(table)

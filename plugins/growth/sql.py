@@ -7,11 +7,12 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from pathlib import Path
 
 import jinja2
 
 from growth.definitions import Definitions
-from growth.models import SQL_FOLDER, Model, model_files, read_header, select_list
+from growth.models import LAYERS, SQL_FOLDER, Model, model_files, read_header, select_list
 from growth.sources import RAW_COLUMNS
 
 _EPOCH = date(1970, 1, 1)
@@ -108,6 +109,10 @@ class Sql:
         refreshed = [m for m in self.models if m.layer != "marts"]
         return self._render("run/publish.sql", marts=self.marts, refreshed=refreshed)
 
+    def begin(self) -> str:
+        """The statements that open a transaction which will write."""
+        return str(self._environment.globals["db"].begin())
+
     def hold(self) -> str:
         """The statements that take the warehouse for a run, or refuse to."""
         return self._render("run/hold.sql")
@@ -122,3 +127,12 @@ class Sql:
                 severity = header.keys.get("severity", "error")
                 checks.append(Check(path.stem, header.sentence, severity, self._render(f"checks/{path.name}").strip()))
         return checks
+
+    def write(self, folder: Path) -> None:
+        """Every statement, rendered, into one file for each table, scope and check: what a linter or a person reads."""
+        folder.mkdir(parents=True, exist_ok=True)
+        scripts = {name: query for name, query in (self._queries | self._typed).items()}
+        scripts |= {f"scope__{m.name}": self._render(f"scope/{m.name}.sql") for m in self.models}
+        scripts |= {c.name: c.query for layer in LAYERS for c in self.checks(layer)}
+        for name, query in scripts.items():
+            (folder / f"{name}.sql").write_text(query.strip() + "\n", encoding="utf-8")

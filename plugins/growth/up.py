@@ -11,15 +11,23 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
-from growth.airflow_api import ensure_passwords, find_dag, get_json, has_simple_login, how_to_log_in, is_healthy, ui_address
+from growth.airflow_api import (
+    ensure_passwords,
+    find_dag,
+    get_json,
+    has_simple_login,
+    how_to_log_in,
+    is_healthy,
+    ui_address,
+)
 from growth.environment import airflow_environment, make_folders, prepare_airflow
 from growth.errors import UserError
-from growth.keeper import kill_session
+from growth.keeper import TASKS_GRACE_SECONDS, kill_session
 
 DAG_ID = "saas_growth"
 START_SECONDS = 180.0
@@ -39,7 +47,10 @@ def up(root: Path) -> int:
             with running(root, env, lock) as keeper:
                 if wait_until_ready(keeper, env):
                     print(f"\nAirflow is up: {ui_address(env)}\n{how_to_log_in(env)}\nCtrl-C stops it.", flush=True)
-                return 1 if keeper.wait() else 0
+                status = keeper.wait()
+            if status < 0:
+                raise UserError(f"Airflow was stopped from outside (signal {-status}); read {log_path(env)}")
+            return status
     except KeyboardInterrupt:
         return 0
 
@@ -128,7 +139,7 @@ def running(root: Path, env: Mapping[str, str], lock: int) -> Iterator[subproces
             # The end of its input tells the keeper to stop. A second Ctrl-C is for those who will not wait.
             keeper.stdin.close()
             with suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
-                print("\nStopping Airflow ...", flush=True)
+                print(f"\nStopping Airflow; running tasks have {TASKS_GRACE_SECONDS:.0f} seconds to end ...", flush=True)
                 keeper.wait(STOP_SECONDS)
         keeper.kill()
         keeper.wait()
@@ -142,7 +153,7 @@ def log_path(env: Mapping[str, str]) -> Path:
 
 def wait_until_ready(keeper: subprocess.Popen[bytes], env: Mapping[str, str]) -> bool:
     """Wait for the parts of Airflow, in words; False when one of them has stopped. Raises UserError."""
-    address, started = ui_address(env), datetime.now(timezone.utc)
+    address, started = ui_address(env), datetime.now(UTC)
     deadline = time.monotonic() + START_SECONDS
 
     def wait_for(words: str, check: Callable[[], object]) -> bool:
@@ -150,7 +161,9 @@ def wait_until_ready(keeper: subprocess.Popen[bytes], env: Mapping[str, str]) ->
             if keeper.poll() is not None:
                 return False
             if time.monotonic() > deadline:
-                raise UserError(f"Airflow is not up after {START_SECONDS:.0f} seconds: {words} - no; read {log_path(env)}")
+                raise UserError(
+                    f"Airflow is not up after {START_SECONDS:.0f} seconds: {words} - no; read {log_path(env)}"
+                )
             time.sleep(0.5)
         print(f"  {words} - yes", flush=True)
         return True

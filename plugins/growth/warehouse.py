@@ -8,7 +8,7 @@ from calendar import monthrange
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from growth.days import Days
 from growth.errors import UserError
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 _EPOCH = date(1970, 1, 1)
 _CALENDAR_YEARS = range(1990, 2101)
+
+
+class Landed(NamedTuple):
+    """What a landing did."""
+
+    rows: dict[str, int]
+    sql_seconds: float
 
 
 class Refused(UserError):
@@ -140,16 +147,18 @@ def month_slices(days: Days) -> Iterator[Days]:
 
 def land(
     connection: Any, sql: Sql, source: Source, days: Days, run: Mapping[str, object], rebuild: bool = False
-) -> dict[str, int]:
-    """Put the batches of some days into the raw tables, replacing what they held; gives rows landed by table.
+) -> Landed:
+    """Put the batches of some days into the raw tables, replacing what they held.
 
     Each month is a transaction of its own that also puts its batches in scope: a run that is killed in between leaves
     whole batches, and landing them again replaces them.
     """
     landed = dict.fromkeys(RAW_COLUMNS, 0)
+    seconds = 0.0
     refuse_other_source(connection, source)
     for part in month_slices(days):
         frames = source.read(part.first, part.last)
+        started = time.perf_counter()
         connection.execute("begin immediate")
         try:
             for statement in split(sql.hold()):
@@ -168,7 +177,8 @@ def land(
         except BaseException:
             connection.rollback()
             raise
-    return landed
+        seconds += time.perf_counter() - started
+    return Landed(landed, seconds)
 
 
 def refuse_other_source(connection: Any, source: Source) -> None:

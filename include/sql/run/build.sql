@@ -13,6 +13,8 @@ insert into building__{{ t.name }} ({{ t.columns | join(', ') }})
 delete from built where table_name = '{{ t.name }}';
 insert into built (table_name, revision, definitions_hash)
 select '{{ t.name }}', revision, '{{ hash }}' from run_state;
+delete from run_steps
+where dag_id = {{ db.param('dag_id') }} and run_id = {{ db.param('run_id') }} and task_id = '{{ t.name }}';
 insert into run_steps (dag_id, run_id, task_id, rows_removed, rows_written)
 select {{ db.param('dag_id') }}, {{ db.param('run_id') }}, '{{ t.name }}', 0, count(*) from building__{{ t.name }};
 {{ db.commit() }}

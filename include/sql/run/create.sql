@@ -11,18 +11,18 @@ create index if not exists {{ table }}_{{ columns[0] }} on {{ table }} ({{ colum
     ['batch_date', 'table_name']) }}
 
 -- What a run knows.
-{{ db.create_table('lease', {'only': int, 'dag_id': text, 'run_id': text}, ['only']) }}
+{{ db.create_table('lease', {'only': int, 'dag_id': text, 'run_id': text, 'held_by': text}, ['only']) }}
 {{ db.create_table('run_state', {'only': int,
     'as_of_date': text, 'as_of_day': int, 'as_of_month': text,
-    'published_date': text, 'published_day': int, 'published_month': text, 'published_hash': text,
+    'published_date': text, 'published_day': int, 'published_month': text, 'published_hash': text, 'published_run_id': text,
     'definitions_hash': text, 'prepared_hash': text, 'everything': int, 'revision': int}, ['only']) }}
 {{ db.insert_new('run_state', ['only', 'everything', 'revision']) }} values (1, 0, 0);
 {{ db.create_table('scope_batches', {'batch_date': text}, ['batch_date']) }}
 {{ db.create_table('built', {'table_name': text, 'revision': int, 'definitions_hash': text}, ['table_name']) }}
-create table if not exists run_steps (
-    dag_id text, run_id text, task_id text, rows_removed integer, rows_written integer, sql_seconds real);
-create table if not exists check_results (
-    dag_id text, run_id text, check_name text, severity text, rows_found integer);
+{{ db.create_table('run_steps', {'dag_id': text, 'run_id': text, 'task_id': text,
+    'rows_removed': int, 'rows_written': int, 'sql_seconds': real}, ['dag_id', 'run_id', 'task_id']) }}
+{{ db.create_table('check_results', {'dag_id': text, 'run_id': text, 'check_name': text,
+    'severity': text, 'rows_found': int}, ['dag_id', 'run_id', 'check_name']) }}
 {{ db.create_table('calendar_months', {'month': text, 'month_number': int, 'first_day': int, 'last_day': int},
     ['month']) }}
 

@@ -19,6 +19,8 @@ insert into {{ t.name }} ({{ t.columns | join(', ') }})
 select {{ t.columns | join(', ') }} from building__{{ t.name }} order by {{ t.key | join(', ') }};
 {% endfor %}
 
+delete from run_steps
+where dag_id = {{ db.param('dag_id') }} and run_id = {{ db.param('run_id') }} and task_id = 'publish';
 insert into run_steps (dag_id, run_id, task_id, rows_removed, rows_written)
 select {{ db.param('dag_id') }}, {{ db.param('run_id') }}, 'publish', 0,
     {% for t in marts %}(select count(*) from building__{{ t.name }}){{ ' + ' if not loop.last }}{% endfor %};
@@ -40,6 +42,7 @@ update run_state set
     published_day = as_of_day,
     published_month = as_of_month,
     published_hash = definitions_hash,
+    published_run_id = {{ db.param('run_id') }},
     everything = 0;
 delete from lease;
 {{ db.commit() }}

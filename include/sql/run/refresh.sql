@@ -32,6 +32,8 @@ insert into {{ t.name }} ({{ t.columns | join(', ') }})
 select {{ t.columns | join(', ') }} from came order by {{ t.key | join(', ') }};
 
 update run_state set revision = revision + (select count(*) from gone) + (select count(*) from came);
+delete from run_steps
+where dag_id = {{ db.param('dag_id') }} and run_id = {{ db.param('run_id') }} and task_id = '{{ t.name }}';
 insert into run_steps (dag_id, run_id, task_id, rows_removed, rows_written)
 select {{ db.param('dag_id') }}, {{ db.param('run_id') }}, '{{ t.name }}',
     (select count(*) from gone), (select count(*) from came);

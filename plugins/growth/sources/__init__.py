@@ -5,8 +5,13 @@ Rows are text as it came; nothing is refused here. What is malformed is rejected
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from growth.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,3 +64,35 @@ class Source(Protocol):
         days are read together with it. Raises UserError.
         """
         ...
+
+
+def open_source(environment: Mapping[str, str] = os.environ) -> Source:
+    """The source that SAAS_GROWTH_SOURCE names: `synthetic`, or a mapping in include/sources.
+
+    A mapping's files lie below SAAS_GROWTH_SOURCE_PATH. The synthetic source takes SAAS_GROWTH_SEED and
+    SAAS_GROWTH_SCALE. Raises UserError.
+    """
+    name = environment.get("SAAS_GROWTH_SOURCE") or "synthetic"
+    if name == "synthetic":
+        from growth.sources.synthetic import Synthetic
+
+        try:
+            seed = int(environment.get("SAAS_GROWTH_SEED") or 1)
+            scale = float(environment.get("SAAS_GROWTH_SCALE") or 1)
+        except ValueError:
+            raise UserError("SAAS_GROWTH_SEED is a whole number and SAAS_GROWTH_SCALE a number: mend them.") from None
+        if not 0 < scale <= 1000 or seed < 0:
+            raise UserError("SAAS_GROWTH_SCALE lies above 0 and up to 1000, SAAS_GROWTH_SEED from 0 on: mend them.")
+        return Synthetic(seed=seed, scale=scale)
+    from growth.sources.files import Files
+
+    mappings = Path(__file__).parents[3] / "include" / "sources"
+    known = sorted(path.stem for path in mappings.glob("*.yaml"))
+    if name not in known:
+        raise UserError(
+            f"There is no source {name}: choose synthetic or a mapping in include/sources ({', '.join(known)})."
+        )
+    folder = environment.get("SAAS_GROWTH_SOURCE_PATH")
+    if not folder:
+        raise UserError(f"The source {name} reads files: say in which folder they lie, with DATA=<folder>.")
+    return Files(mappings / f"{name}.yaml", Path(folder))

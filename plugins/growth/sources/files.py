@@ -23,19 +23,20 @@ import csv
 import gzip
 import io
 import json
+import math
 import re
 import zlib
 from collections.abc import Iterator
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from growth.errors import UserError
 from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.sources.mapping import Input, Value, load, moment_reader, one_line
 
-# Airflow imports every file below plugins/ in every process: pandas and pyarrow are imported where they are used.
+# pandas and pyarrow are imported where they are used: a process that only asks for the name of a source needs neither.
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -120,7 +121,8 @@ class Files:
                 f"No row of {path} has an arrival that reads as {each.dates[each.arrival]!r}, its {each.arrival} is"
                 f" {example[:40]!r}: correct arrival or dates in {self._mapping_path}."
             )
-        batches = [day or max(readable) for day in arrivals] if len(readable) < len(arrivals) else readable
+        last = max(readable)
+        batches = [day or last for day in arrivals]
         source_file = path.relative_to(self._folder).as_posix()
         return {
             feed.table: _frame(
@@ -305,7 +307,7 @@ def _readable(line: str) -> list[str]:
 class _Number(float):
     """A number of a JSON file that knows how it was written: 29.90, not 29.9."""
 
-    def __new__(cls, text: str) -> _Number:
+    def __new__(cls, text: str) -> Self:
         number = super().__new__(cls, text)
         number.text = text
         return number
@@ -358,7 +360,7 @@ def _text(value: Any) -> str | None:
         case _Number():
             text = value.text
         case float():
-            if value != value:  # NaN is how a column of numbers writes that there is none
+            if math.isnan(value):  # NaN is how a column of numbers writes that there is none
                 return None
             # Whole numbers become fractions where their column has gaps: the id 7 was written as 7.0.
             text = str(int(value)) if value.is_integer() else repr(value)

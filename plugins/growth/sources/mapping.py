@@ -286,9 +286,7 @@ _PROBLEMS = {
 def _problem(error: Any) -> str:
     """One error of pydantic in words: the place in the mapping and what may stand there."""
     place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in error["loc"]).lstrip(".")
-    # The keys allowed at a place, or around it where the key itself is wrong, are those of the part it lies in.
-    around = error["loc"] if error["type"] == "model_type" else error["loc"][:-1]
-    part = next((_KEYS_OF[key] for key in reversed(around) if key in _KEYS_OF), Mapping)
+    part = next((_KEYS_OF[key] for key in reversed(error["loc"][:-1]) if key in _KEYS_OF), Mapping)
     allowed = ", ".join(sorted(part.model_fields))
     match error["type"]:
         case "extra_forbidden":

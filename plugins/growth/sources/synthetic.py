@@ -95,7 +95,7 @@ class Synthetic:
 
     def read(self, first: date, last: date) -> dict[str, pd.DataFrame]:
         """All rows that arrive from first to last, as the contract of Source has it. Times are UTC."""
-        first_day, last_day = max((first - self.first_day).days, 0), (last - self.first_day).days
+        first_day, last_day = (first - self.first_day).days, (last - self.first_day).days
         self._grow(last_day)
         arrived = {name: _arrived(rows, first_day, last_day) for name, rows in self._rows.items()}
         arrived["raw_events"] = stack([arrived["raw_events"], *self._activity(first_day, last_day)])

@@ -1,0 +1,42 @@
+# make run   everything set up, the DAG run once, a page on the terminal     DAY= FROM= SOURCE= DATA= WAREHOUSE= SCALE= REBUILD=1
+# make up    Airflow with its UI, the DAG scheduled daily                    PORT=
+# make test  make lint  make constraints
+
+PYTHON ?= python3
+BIN := .venv/bin
+GROWTH := PYTHONPATH=plugins $(BIN)/python -m growth
+
+export SAAS_GROWTH_SOURCE := $(or $(SOURCE),$(SAAS_GROWTH_SOURCE))
+export SAAS_GROWTH_SOURCE_PATH := $(or $(DATA),$(SAAS_GROWTH_SOURCE_PATH))
+export SAAS_GROWTH_SCALE := $(or $(SCALE),$(SAAS_GROWTH_SCALE))
+export DAY FROM REBUILD WAREHOUSE PORT
+
+.PHONY: run up test lint constraints
+
+run: .venv/.runs
+	@$(GROWTH) run
+
+up: .venv/.runs
+	@$(GROWTH) up
+
+test: .venv/.tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.tests
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	PYTHONPATH=plugins $(BIN)/python -m growth render .lint && $(BIN)/sqlfluff lint --disable-progress-bar .lint
+
+constraints:
+	uv pip compile --universal --python-version 3.11 --no-header --no-annotate -q requirements-dev.txt -o constraints.txt
+
+.venv/.runs: requirements.txt constraints.txt
+	@echo "Installing Airflow into .venv (about a minute, once) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make run PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@touch $@
+
+.venv/.tests: .venv/.runs requirements-dev.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@touch $@

@@ -1,0 +1,57 @@
+"""saas_growth: from raw users, events and subscriptions to what a growth team reads every morning.
+
+A run covers the day of its logical date (without one, the last whole day before it); `from_date` stretches it
+backwards. Marts are built aside, checked, and published together: a red check leaves yesterday's in place.
+"""
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param, chain, task
+from growth.operators import MACROS, ChecksOperator, ClaimOperator, ScriptOperator, land_batches, table_task
+
+with DAG(
+    dag_id="saas_growth",
+    schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
+    start_date=datetime(2024, 11, 1),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
+    user_defined_macros=MACROS,
+    params={
+        "from_date": Param(
+            None, type=["null", "string"], format="date", description="First day, if the run covers more than one"
+        ),
+        "rebuild": Param(False, type="boolean", description="Compute everything again, whatever came or went"),
+    },
+    doc_md=__doc__,
+    tags=["growth"],
+):
+    # One run at a time works on the warehouse, however many there are.
+    claim = ClaimOperator(task_id="claim")
+
+    # raw: what arrived on the run's days, from the source that SAAS_GROWTH_SOURCE names
+    generate = task(land_batches, task_id="generate")()
+
+    # staging: one raw table in, one clean table out; what does not count goes to the rejects
+    staging = [table_task(t) for t in ("stg_users", "stg_events", "stg_subscriptions", "rejects")]
+    check_staging = ChecksOperator(task_id="check_staging", layer="staging")
+
+    # intermediate: where the words of the dictionary become columns
+    intermediate = [table_task(t) for t in ("int_funnel_steps", "int_user_engagement", "int_feature_usage")]
+    check_intermediate = ChecksOperator(task_id="check_intermediate", layer="intermediate")
+
+    # marts: what people read, built aside
+    marts = [
+        table_task(t)
+        for t in (
+            "fct_acquisition_funnel",
+            "fct_acquisition_funnel_by_channel",
+            "fct_engagement_cohorts",
+            "dim_user_health",
+        )
+    ]
+    check_marts = ChecksOperator(task_id="check_marts", layer="marts")
+
+    publish = ScriptOperator(task_id="publish", sql="{{ publish() }}")
+
+    chain(claim, generate, staging, check_staging, intermediate, check_intermediate, marts, check_marts, publish)

@@ -1,0 +1,42 @@
+"""The commands behind the Makefile: python -m growth run | up | render."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from growth.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m growth")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="run the DAG once and show the numbers")
+    commands.add_parser("up", help="start Airflow with its UI")
+    render = commands.add_parser("render", help="write every statement, as the engine gets it, into a folder")
+    render.add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "run":
+            from growth.run import run
+
+            return run(ROOT)
+        if arguments.command == "up":
+            from growth.up import up
+
+            return up(ROOT)
+        from growth import definitions
+        from growth.sql import Sql
+
+        Sql(definitions.load()).write(arguments.folder)
+        return 0
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
