@@ -325,6 +325,12 @@ def test_two_airflows_in_one_project_are_refused(start_keeper, tmp_path):
     )
 
 
+def test_a_start_that_is_still_preparing_is_not_waited_for(tmp_path):
+    with only_one(tmp_path / "up.lock"), pytest.raises(UserError) as refusal, only_one(tmp_path / "up.lock"):
+        pass
+    assert f"or: kill {os.getpid()}" in one_sentence(refusal)
+
+
 def test_what_a_killed_keeper_has_left_is_stopped_by_the_next_start(start_keeper, tmp_path):
     keeper = start_keeper(STUBBORN)
     wait_until(lambda: len(session_members(keeper.pid)) >= 6)

@@ -65,7 +65,8 @@ def find_dag(address: str, env: Mapping[str, str], dag_id: str) -> dict[str, Any
     for error in (get_json(f"{address}/api/v2/importErrors", token) or {}).get("import_errors", ()):
         if Path(error["filename"]).stem == dag_id:
             reason = error["stack_trace"].strip().splitlines()[-1]
-            raise UserError(f"{error['filename']} does not import: {reason}")
+            file = Path(env["AIRFLOW__CORE__DAGS_FOLDER"]) / error["filename"]
+            raise UserError(f"{file} does not import: {reason}")
     return None
 
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import jinja2
@@ -94,6 +94,7 @@ class Sql:
     def views(self) -> str:
         return self._render("run/views.sql", models=self.models, typed=self._typed)
 
+    @cache  # noqa: B019 - one Sql lives as long as its process or its test
     def build(self, table: str) -> str:
         """The script of a table's task: one transaction."""
         model = next(m for m in self.models if m.name == table)
@@ -105,6 +106,7 @@ class Sql:
             hash=self.definitions_hash,
         )
 
+    @cache  # noqa: B019
     def publish(self) -> str:
         refreshed = [m for m in self.models if m.layer != "marts"]
         return self._render("run/publish.sql", marts=self.marts, refreshed=refreshed)
@@ -117,6 +119,7 @@ class Sql:
         """The statements that take the warehouse for a run, or refuse to."""
         return self._render("run/hold.sql")
 
+    @cache  # noqa: B019
     def checks(self, layer: str) -> list[Check]:
         """The checks of a layer's tables, by file name."""
         names = {m.name for m in self.models if m.layer == layer}

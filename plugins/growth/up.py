@@ -89,17 +89,23 @@ def refuse_taken_port(host: str, port: int) -> None:
 def only_one(path: Path) -> Iterator[int]:
     """Hold the lock that says whether Airflow runs in this project; two would share one metadata database.
 
-    Every process of Airflow inherits it, and the file holds the number of the keeper. Where the lock is held
-    though the keeper is gone, the rest of a killed Airflow is still running: it is stopped.
+    Every process of Airflow inherits it, and the file holds the number of the one in charge. Where that one is
+    gone and the lock is held nevertheless, the rest of a killed Airflow is still running: it is stopped.
     """
     with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
         if not _lock(file.fileno()):
-            keeper = int(file.read().strip() or os.getpid())
-            if _is_alive(keeper):
-                raise UserError(f"Airflow runs already in this project; stop it there with Ctrl-C, or: kill {keeper}")
-            kill_session(keeper)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            number = int(file.read() or 0)
+            if number and not _is_alive(number):
+                kill_session(number)
+            if not _lock(file.fileno()):
+                raise UserError(f"Airflow runs already in this project; stop it there with Ctrl-C, or: kill {number}")
+        _put_in_charge(file.fileno(), os.getpid())
         yield file.fileno()
+
+
+def _put_in_charge(lock: int, pid: int) -> None:
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, str(pid).encode(), 0)
 
 
 def _lock(file: int) -> bool:
@@ -131,15 +137,15 @@ def running(root: Path, env: Mapping[str, str], lock: int) -> Iterator[subproces
         start_new_session=True,
     )
     try:
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(keeper.pid).encode(), 0)
+        _put_in_charge(lock, keeper.pid)
         yield keeper
     finally:
         if keeper.poll() is None:
             # The end of its input tells the keeper to stop. A second Ctrl-C is for those who will not wait.
             keeper.stdin.close()
             with suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
-                print(f"\nStopping Airflow; running tasks have {TASKS_GRACE_SECONDS:.0f} seconds to end ...", flush=True)
+                with suppress(OSError):  # a terminal that is gone
+                    print(f"\nStopping Airflow; tasks have {TASKS_GRACE_SECONDS:.0f} seconds to end ...", flush=True)
                 keeper.wait(STOP_SECONDS)
         keeper.kill()
         keeper.wait()

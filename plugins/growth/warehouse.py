@@ -8,6 +8,7 @@ from calendar import monthrange
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from growth.days import Days
@@ -39,6 +40,7 @@ def heed(cursor: Any) -> None:
         raise Refused(row[0])
 
 
+@lru_cache(maxsize=256)
 def split(script: str) -> list[str]:
     """The statements of a script, as Airflow's hooks split them."""
     import sqlparse

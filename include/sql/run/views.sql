@@ -24,12 +24,16 @@ select
     b.rows_landed,
     (select count(*) from {{ staged }} as s where s.batch_date = b.batch_date) as rows_staged,
     (
+        -- Another row of the same id counts, and this one is no reject.
         select count(*)
-        from typed_{{ raw[4:] }} as t
-        left join {{ staged }} as s
-            on t.{{ raw_tables[raw][0] }} = s.{{ raw_tables[raw][0] }} and t.batch_date = s.batch_date
-            and t.source_file = s.source_file and t.source_row = s.source_row
-        where t.batch_date = b.batch_date and t.reject_reason is null and s.batch_date is null
+        from {{ raw }} as t
+        inner join {{ staged }} as s on t.{{ raw_tables[raw][0] }} = s.{{ raw_tables[raw][0] }}
+        left join rejects as j
+            on t.batch_date = j.batch_date and j.table_name = b.table_name
+            and t.source_file = j.source_file and t.source_row = j.source_row
+        where t.batch_date = b.batch_date
+            and (t.batch_date, t.source_file, t.source_row) <> (s.batch_date, s.source_file, s.source_row)
+            and j.batch_date is null
     ) as rows_duplicate,
     (select count(*) from rejects as j where j.batch_date = b.batch_date and j.table_name = b.table_name) as rows_rejected
 from raw_batches as b

@@ -186,7 +186,7 @@ class Synthetic:
 
 
 def _users(start: date, rows: Table) -> dict[str, np.ndarray]:
-    given, family = rows["uid"] * 7 % len(GIVEN_NAMES), rows["uid"] * 11 % len(FAMILY_NAMES)
+    given, family = rows["uid"] * 7 % len(GIVEN_NAMES), rows["uid"] * 3 % len(FAMILY_NAMES)
     emails = (
         f"{GIVEN_NAMES[first]}.{FAMILY_NAMES[last]}.{uid}@example.com"
         for first, last, uid in zip(given.tolist(), family.tolist(), rows["uid"].tolist(), strict=True)

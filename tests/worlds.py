@@ -1,0 +1,96 @@
+"""Small worlds for tests: batches given by hand, run on a database file without Airflow."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from growth import definitions, pipeline, verify
+from growth.days import Days
+from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
+from growth.sql import Sql
+
+ALL_LAYERS = ("staging", "intermediate", "marts")
+
+Rows = Mapping[str, Iterable[Mapping[str, Any]]]
+
+
+@cache
+def default_sql() -> Sql:
+    return Sql(definitions.load())
+
+
+def changed_definitions(**changes: Any) -> definitions.Definitions:
+    """The shipped definitions with some of the words replaced."""
+    content = yaml.safe_load(definitions.PATH.read_text(encoding="utf-8"))
+    return definitions.Definitions.model_validate(content | changes)
+
+
+class Batches:
+    """A source whose batches a test writes down: a day to the rows of each raw table that arrived on it."""
+
+    name = "batches of a test"
+    last_day = None
+
+    def __init__(self, batches: Mapping[date, Rows] | None = None) -> None:
+        self.batches: dict[date, Rows] = dict(batches or {})
+
+    @property
+    def first_day(self) -> date:
+        return min(self.batches)
+
+    def read(self, first: date, last: date) -> dict[str, pd.DataFrame]:
+        frames = {}
+        for table, columns in RAW_COLUMNS.items():
+            rows = []
+            for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
+                for number, row in enumerate(self.batches.get(day, {}).get(table, ()), start=1):
+                    unknown = set(row) - set(columns)
+                    assert not unknown, f"{table} has no {unknown}"
+                    rows.append((day.isoformat(), "test", number, *(row.get(c) for c in columns)))
+            frames[table] = pd.DataFrame(rows, columns=[*ARRIVAL_COLUMNS, *columns], dtype=object)
+        return frames
+
+
+class Warehouse:
+    """A warehouse file and the source that fills it."""
+
+    def __init__(self, path: Path, source: Any, sql: Sql | None = None) -> None:
+        self.path = path
+        self.source = source
+        self.sql = sql or default_sql()
+        self.connection = sqlite3.connect(path)
+        self.connection.execute("pragma synchronous = off")
+        self.runs = 0
+
+    def run(self, first: date, last: date | None = None, **options: Any) -> dict[str, float]:
+        """Run the days from first to last; gives the seconds of SQL by task."""
+        self.runs += 1
+        days = Days(first, last or first)
+        return pipeline.run(self.connection, self.sql, self.source, days, f"run {self.runs}", **options)
+
+    def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self.connection.execute(sql, parameters).fetchall()
+
+    def rows(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
+        """The result as dicts by column name."""
+        cursor = self.connection.execute(sql, parameters)
+        names = [c[0] for c in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def differences_from_rebuild(self) -> list[str]:
+        """All cells of all layers in which this warehouse is not what a rebuild from its raw tables gives."""
+        target = sqlite3.connect("file::memory:", uri=True)
+        verify.rebuild(self.path, target, self.sql)
+        found = verify.differences(self.connection, target, self.sql, ALL_LAYERS)
+        target.close()
+        return [str(d) for d in found]
+
+    def differences_from(self, other: Warehouse) -> list[str]:
+        return [str(d) for d in verify.differences(self.connection, other.connection, self.sql, ALL_LAYERS)]
