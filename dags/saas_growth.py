@@ -7,6 +7,7 @@ backwards. Marts are built aside, checked, and published together: a red check l
 from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, chain, task
+
 from growth.operators import MACROS, ChecksOperator, ClaimOperator, ScriptOperator, land_batches, table_task
 
 with DAG(

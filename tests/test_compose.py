@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from growth.environment import airflow_environment
 from growth.up import ui_environment
 

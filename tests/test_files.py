@@ -11,11 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
+from pyarrow.parquet import write_table
+
 from growth.errors import UserError
 from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.sources.files import Files
 from growth.sources.mapping import load, moment_reader
-from pyarrow.parquet import write_table
 
 HOME = Path(__file__).parents[1]
 LONG = "!" * 500

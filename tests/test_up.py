@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from growth import environment
 from growth.airflow_api import is_healthy
 from growth.environment import airflow_environment, prepare_airflow

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+
 from growth import definitions, pipeline, verify
 from growth.days import Days
 from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS

@@ -32,7 +32,9 @@ def print_times(connection: sqlite3.Connection, times: Mapping[str, float]) -> N
         "select sum(sql_seconds), count(*) from run_steps where run_id = (select published_run_id from run_state)"
     ).fetchone()
     parts = [f"{name} {seconds:.1f} s" for name, seconds in times.items()]
-    Console(width=WIDTH, highlight=False).print(f"\nTime: {', '.join(parts)}, of it the SQL of {steps} tasks {sql:.2f} s")
+    Console(width=WIDTH, highlight=False).print(
+        f"\nTime: {', '.join(parts)}, of it the SQL of {steps} tasks {sql:.2f} s"
+    )
 
 
 def print_page(connection: sqlite3.Connection, definitions: Definitions, warehouse: str) -> None:
@@ -52,7 +54,9 @@ def _funnel(connection: sqlite3.Connection, definitions: Definitions) -> Table:
     steps = definitions.funnel.steps
     rates = [f"{a.noun}_to_{b.noun}_rate" for a, b in zip(steps, steps[1:], strict=False)]
     people = [s.people for s in steps]
-    table = _table("Funnel by cohort month", "cohort", *people, *(r.removesuffix("_rate").replace("_", " ") for r in rates))
+    table = _table(
+        "Funnel by cohort month", "cohort", *people, *(r.removesuffix("_rate").replace("_", " ") for r in rates)
+    )
     rows = connection.execute(
         f"select cohort_month, is_mature, {', '.join(people + rates)} from fct_acquisition_funnel"
         " order by cohort_month desc limit ?",
@@ -75,7 +79,9 @@ def _retention(connection: sqlite3.Connection) -> Table:
         (COHORTS,),
     ).fetchall()
     ages = sorted({age for _, age, *_ in cells})
-    table = _table("Retention: active in the Nth month after the signup", "cohort", "size", *(f"month {a}" for a in ages))
+    table = _table(
+        "Retention: active in the Nth month after the signup", "cohort", "size", *(f"month {a}" for a in ages)
+    )
     for month in sorted({c[0] for c in cells}):
         row = [c for c in cells if c[0] == month]
         marks = {age: _percent(rate) + ("" if is_complete else " *") for _, age, _, rate, is_complete in row}

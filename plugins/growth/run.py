@@ -160,7 +160,9 @@ def _dags_test(
                 if what == "starting":
                     begun[task] = time.perf_counter()
                 else:
-                    print(f"  {task:<36}{time.perf_counter() - begun.get(task, time.perf_counter()):6.1f} s", flush=True)
+                    print(
+                        f"  {task:<36}{time.perf_counter() - begun.get(task, time.perf_counter()):6.1f} s", flush=True
+                    )
             if match := _SENTENCE.match(line):
                 sentences.append(match[1])
         return process.wait(), sentences

@@ -40,7 +40,10 @@ class Sql:
 
     def __init__(self, definitions: Definitions, engine: str = "sqlite") -> None:
         self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(SQL_FOLDER), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+            loader=jinja2.FileSystemLoader(SQL_FOLDER),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
         )
         self._environment.filters["values"] = _values
         funnel = definitions.funnel

@@ -42,7 +42,9 @@ def rebuild(warehouse: Path, target: sqlite3.Connection, sql: Sql) -> None:
     prepare(target, sql)
     target.execute("attach ? as warehouse", (f"{warehouse.absolute().as_uri()}?mode=ro",))
     target.execute("begin")
-    waiting = target.execute("select count(*), min(batch_date), max(batch_date) from warehouse.scope_batches").fetchone()
+    waiting = target.execute(
+        "select count(*), min(batch_date), max(batch_date) from warehouse.scope_batches"
+    ).fetchone()
     (hash_of_published,) = target.execute("select published_hash from warehouse.run_state").fetchone()
     if waiting[0] or hash_of_published is None:
         raise UserError(

@@ -185,7 +185,9 @@ def land(
 
 def refuse_other_source(connection: Any, source: Source) -> None:
     """A warehouse holds the batches of one source: two would mix their people."""
-    (other,) = connection.execute("select max(source_name) from raw_batches where source_name <> ?", (source.name,)).fetchone()
+    (other,) = connection.execute(
+        "select max(source_name) from raw_batches where source_name <> ?", (source.name,)
+    ).fetchone()
     if other:
         raise UserError(
             f"The warehouse holds batches of source {other}, this run would land {source.name}:"
