@@ -66,9 +66,13 @@ class Warehouse:
         self.path = path
         self.source = source
         self.sql = sql or default_sql()
-        self.connection = sqlite3.connect(path)
-        self.connection.execute("pragma synchronous = off")
+        self.connection = self.connect()
         self.runs = 0
+
+    def connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path)
+        connection.execute("pragma synchronous = off")
+        return connection
 
     def run(self, first: date, last: date | None = None, **options: Any) -> dict[str, float]:
         """Run the days from first to last; gives the seconds of SQL by task."""

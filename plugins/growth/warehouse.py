@@ -220,6 +220,10 @@ def _move_on(connection: Any, definitions_hash: str, rebuild: bool) -> None:
         " definitions_hash = ?",
         (rebuild, definitions_hash, definitions_hash),
     )
+    connection.execute(
+        "insert or ignore into scope_batches (batch_date)"
+        " select distinct batch_date from raw_batches where (select everything from run_state) = 1"
+    )
     (as_of,) = connection.execute("select max(batch_date) from raw_batches").fetchone()
     day = date.fromisoformat(as_of)
     connection.execute(

@@ -45,7 +45,7 @@ reached_{{ step.name }} as (
         select
             c.user_id,
             c.moment_id,
-            {{ db.greatest('c.at_ms', 'p.at_ms') if before else 'c.at_ms' }} as at_ms,
+            {{ db.greatest('c.at_ms', 'p.at_ms') ~ ' as at_ms' if before else 'c.at_ms' }},
             row_number() over (partition by c.user_id order by c.latest_ms, c.moment_id) as place
         from candidates_{{ step.name }} as c
         {% if before %}

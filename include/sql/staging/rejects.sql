@@ -26,7 +26,9 @@ contents as (
         {{ db.json_row(columns) }} as content
     from rejected_{{ table[4:] }} as r
     {{ db.join }} {{ table }} using (batch_date, source_file, source_row)
-    {{ 'union all' if not loop.last }}
+    {% if not loop.last %}
+    union all
+    {% endif %}
     {% endfor %}
 )
 

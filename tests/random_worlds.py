@@ -1,0 +1,204 @@
+"""Random worlds: a few people, what arrives about them on a few days, in several versions, and a road through it.
+
+Everything is drawn from one random.Random, so that hypothesis can shrink a world and a seed can repeat one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from worlds import Batches, Warehouse
+
+from growth.sql import Sql
+
+FIRST_DAY = date(2026, 1, 20)
+GAPS = (1, 1, 2, 6, 8, 14, 27, 29, 45, 100)
+USERS = ("ann", "bob", "cat", "dan")
+AGES = (0, 0, 0, 1, 2, 5, 8, 15, 30, 60, 95)
+
+Batch = dict[str, list[dict[str, Any]]]
+
+
+class Killed(BaseException):
+    """The process that ran a statement is gone."""
+
+
+@dataclass
+class Step:
+    """One run of the road: the versions that batches have from then on, the days, and the statement that kills it."""
+
+    changes: dict[date, Batch]
+    first: date
+    last: date
+    rebuild: bool = False
+    killed_at: int | None = None
+
+
+@dataclass
+class World:
+    days: list[date]
+    steps: list[Step] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{s.first}..{s.last} killed_at={s.killed_at} rebuild={s.rebuild} {s.changes}" for s in self.steps)
+
+
+def random_world(rng: Random) -> World:
+    days = [FIRST_DAY]
+    for _ in range(rng.randint(1, 4)):
+        days.append(days[-1] + timedelta(days=rng.choice(GAPS)))
+    world = World(days)
+    for number in range(rng.randint(2, 6)):
+        changed = days if number == 0 else rng.sample(days, rng.randint(0, min(2, len(days))))
+        first, last = sorted((rng.choice(days), rng.choice(days))) if rng.random() < 0.5 else [rng.choice(days)] * 2
+        killed_at = rng.randint(0, 260) if rng.random() < 0.3 else None
+        world.steps.append(Step({d: _batch(rng, d) for d in changed}, first, last, rng.random() < 0.05, killed_at))
+    return world
+
+
+def _batch(rng: Random, day: date) -> Batch:
+    return {
+        "raw_users": [_user(rng, day) for _ in range(rng.randint(0, 2))],
+        "raw_events": [_event(rng, day) for _ in range(rng.randint(0, 6))],
+        "raw_subscriptions": [_subscription(rng, day) for _ in range(rng.randint(0, 2))],
+    }
+
+
+def _date(rng: Random, day: date) -> str:
+    if rng.random() < 0.03:
+        return rng.choice(("2026-02-30", "soon", "", "2099-01-01"))
+    return (day - timedelta(days=rng.choice(AGES))).isoformat()
+
+
+def _user(rng: Random, day: date) -> dict[str, Any]:
+    signup = _date(rng, day)
+    return {
+        "user_id": rng.choice(USERS) if rng.random() < 0.97 else None,
+        "signup_date": signup,
+        "email": rng.choice(("a@example.com", None)),
+        "utm_source": rng.choice((None, "google", "referral")),
+        "utm_campaign": rng.choice((None, "spring")),
+        "first_visit_date": rng.choice((None, None, _date(rng, day))),
+    }
+
+
+def _event(rng: Random, day: date) -> dict[str, Any]:
+    kind = rng.choice(("visit", "signup", "activated", "daily_active", "daily_active", "feature_used", "feature_used", "odd"))
+    at = _date(rng, day)
+    return {
+        "event_id": f"e{rng.randint(1, 12)}" if rng.random() < 0.98 else None,
+        "user_id": rng.choice(USERS),
+        "event_type": kind,
+        "event_date": at,
+        "event_timestamp": rng.choice((None, f"{at}T10:00:00Z", f"{at}T23:30:00-03:00")),
+        "feature_name": rng.choice(("reports", "api", "export")) if kind == "feature_used" else None,
+        "utm_source": rng.choice((None, "google", "facebook")) if kind == "visit" else None,
+    }
+
+
+def _subscription(rng: Random, day: date) -> dict[str, Any]:
+    start = day - timedelta(days=rng.choice((-20, -3, 0, 0, 1, 10, 60, 92)))
+    return {
+        "subscription_id": f"s{rng.randint(1, 4)}",
+        "user_id": rng.choice(USERS),
+        "plan_name": rng.choice(("Starter", "Pro", "Enterprise", "Platinum" if rng.random() < 0.1 else "Pro")),
+        "start_date": start.isoformat(),
+        "end_date": rng.choice((None, None, (start + timedelta(days=rng.choice((0, 5, 30, 90)))).isoformat())),
+        "mrr": rng.choice(("29", "99.00", "0", "-1" if rng.random() < 0.1 else "49")),
+        "status": rng.choice(("active", "active", "trial", "cancelled")),
+    }
+
+
+class Mortal:
+    """A connection whose process dies before a given statement."""
+
+    def __init__(self, connection: sqlite3.Connection, killed_at: int) -> None:
+        self._connection = connection
+        self.left = killed_at
+
+    def _count(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+    def execute(self, *arguments: Any) -> Any:
+        self._count()
+        return self._connection.execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> Any:
+        self._count()
+        return self._connection.executemany(*arguments)
+
+    def cursor(self) -> Any:
+        return _MortalCursor(self, self._connection.cursor())
+
+    def rollback(self) -> None:
+        """Nobody is left to undo anything: the database does it when it is opened again."""
+
+    def __enter__(self) -> Any:
+        return self._connection.__enter__()
+
+    def __exit__(self, *error: Any) -> Any:
+        return self._connection.__exit__(*error)
+
+
+class _MortalCursor:
+    def __init__(self, owner: Mortal, cursor: sqlite3.Cursor) -> None:
+        self._owner = owner
+        self._cursor = cursor
+
+    def execute(self, *arguments: Any) -> Any:
+        self._owner._count()
+        return self._cursor.execute(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._cursor)
+
+
+def walk(world: World, path: Path, sql: Sql) -> Warehouse:
+    """Take the road; in the end, land what has not been landed as it is now, and finish what was killed."""
+    source = Batches()
+    warehouse = Warehouse(path, source, sql)
+    stale: set[date] = set()
+    killed = False
+    for step in world.steps:
+        source.batches |= step.changes
+        stale |= step.changes.keys()
+        killed = not _run(warehouse, step.first, step.last, step.rebuild, step.killed_at)
+        if not killed:
+            stale -= {d for d in stale if step.first <= d <= step.last}
+    for day in sorted(stale, reverse=len(world.steps) % 2 == 0):
+        _run(warehouse, day, day)
+        killed = False
+    if killed:
+        _run(warehouse, world.steps[-1].first, world.steps[-1].last)
+    return warehouse
+
+
+def _run(warehouse: Warehouse, first: date, last: date, rebuild: bool = False, killed_at: int | None = None) -> bool:
+    """Whether the run came to its end."""
+    alive = warehouse.connection
+    try:
+        if killed_at is not None:
+            warehouse.connection = Mortal(alive, killed_at)  # type: ignore[assignment]
+        warehouse.run(first, last, rebuild=rebuild)
+        return True
+    except Killed:
+        alive.close()
+        alive = warehouse.connect()
+        # The next run's claim finds that the run which holds the warehouse has ended.
+        if alive.execute("select 1 from sqlite_master where name = 'lease'").fetchone():
+            alive.execute("delete from lease")
+            alive.commit()
+        return False
+    finally:
+        warehouse.connection = alive
