@@ -54,12 +54,29 @@ def random_world(rng: Random) -> World:
     for _ in range(rng.randint(1, 4)):
         days.append(days[-1] + timedelta(days=rng.choice(GAPS)))
     world = World(days)
+    now: dict[date, Batch] = {}
     for number in range(rng.randint(2, 6)):
         changed = days if number == 0 else rng.sample(days, rng.randint(0, min(2, len(days))))
         first, last = sorted((rng.choice(days), rng.choice(days))) if rng.random() < 0.5 else [rng.choice(days)] * 2
         killed_at = rng.randint(0, 260) if rng.random() < 0.3 else None
-        world.steps.append(Step({d: _batch(rng, d) for d in changed}, first, last, rng.random() < 0.05, killed_at))
+        changes = {d: _edited(rng, d, now[d]) if d in now and rng.random() < 0.6 else _batch(rng, d) for d in changed}
+        now |= changes
+        world.steps.append(Step(changes, first, last, rng.random() < 0.05, killed_at))
     return world
+
+
+def _edited(rng: Random, day: date, batch: Batch) -> Batch:
+    """The batch with one row gone, or one field of a row as another row has it."""
+    edited = {table: [dict(row) for row in rows] for table, rows in batch.items()}
+    table = rng.choice([t for t, rows in edited.items() if rows] or ["raw_users"])
+    rows = edited[table]
+    if rows and rng.random() < 0.3:
+        rows.pop(rng.randrange(len(rows)))
+    elif rows:
+        other = {"raw_users": _user, "raw_events": _event, "raw_subscriptions": _subscription}[table](rng, day)
+        field_name = rng.choice(sorted(other))
+        rows[rng.randrange(len(rows))][field_name] = other[field_name]
+    return edited
 
 
 def _batch(rng: Random, day: date) -> Batch:

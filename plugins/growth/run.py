@@ -21,7 +21,13 @@ from growth.environment import airflow_command, airflow_environment, prepare_air
 from growth.errors import UserError
 from growth.page import print_page, print_times
 from growth.sources import Source, open_source
-from growth.warehouse import plain_errors
+from growth.warehouse import plain_errors, refuse_other_source
+
+# As long as the statements of a run wait for another process.
+BUSY_SECONDS = 60
+
+# The hook of SQLite makes a URI of the path: ? and # end it there, and % starts an escape.
+FORBIDDEN_IN_FILES = "?#%"
 
 _TASK = re.compile(r"\[DAG TEST\] (starting|end task) task_id=(\w+)")
 _SENTENCE = re.compile(r"^(?:\w+\.)*(?:AirflowFailException|AirflowException): (.+)$")
@@ -37,39 +43,47 @@ class Asked(NamedTuple):
 
 def run(root: Path) -> int:
     """Exit status 0 only if every task succeeded."""
-    times: dict[str, float] = {}
     started = time.perf_counter()
-    definitions.load()
+    words = definitions.load()
     asked = _asked(os.environ)
-    source = open_source()
     warehouse = warehouse_path(root, os.environ)
+    environment = airflow_environment(root, _base(root, warehouse))
+    log = Path(environment["AIRFLOW_HOME"]) / "run.log"
+    source = open_source(environment)
+    # What is wrong is said before anything is made, and before Airflow takes its seconds.
+    with plain_errors(str(warehouse)):
+        first, last = _days(warehouse, source, asked)
+    print("Preparing Airflow ...", flush=True)
+    prepare_airflow(root, environment)
+    _make_folder_of(warehouse)
+    with _alone(log.with_name("run.lock")) as lock:
+        with plain_errors(str(warehouse)):
+            _forget_killed_run(warehouse)
+        times = {"setup": time.perf_counter() - started}
+        print(f"Running {first} to {last} of source {source.name}:" if first < last else f"Running {last}:", flush=True)
+        conf = {"from_date": first.isoformat(), "rebuild": asked.rebuild}
+        started = time.perf_counter()
+        published, sentences = _dags_test(root, environment, last, conf, log, lock)
+        times["Airflow with its tasks"] = time.perf_counter() - started
+    if not published:
+        for sentence in dict.fromkeys(sentences):
+            print(f"\n{sentence}", file=sys.stderr)
+        print(f"\nThe run failed; what Airflow and its tasks said is in {_shown(log, root)}.", file=sys.stderr)
+        return 1
+    with plain_errors(str(warehouse)), closing(_connect(warehouse)) as connection:
+        print_times(connection, times)
+        print_page(connection, words, _shown(warehouse, root))
+    return 0
+
+
+def _base(root: Path, warehouse: Path) -> dict[str, str]:
+    """The environment of this command, with its warehouse, and with a path that Airflow's tasks read as it does."""
     base = dict(os.environ)
     base["AIRFLOW_CONN_GROWTH_WAREHOUSE"] = json.dumps({"conn_type": "sqlite", "host": str(warehouse)})
     base["SAAS_GROWTH_HELD_BY"] = "make run"
-    environment = airflow_environment(root, base)
-    print("Preparing Airflow ...", flush=True)
-    prepare_airflow(root, environment)
-    warehouse.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(Path(environment["AIRFLOW_HOME"]) / "run.lock"):
-        with plain_errors(str(warehouse)):
-            first, last = _days(warehouse, source, asked)
-            _forget_killed_run(warehouse)
-        times["setup"] = time.perf_counter() - started
-        print(f"Running {first} to {last} of source {source.name}:" if first < last else f"Running {last}:", flush=True)
-        log = Path(environment["AIRFLOW_HOME"]) / "run.log"
-        conf = {"from_date": first.isoformat(), "rebuild": asked.rebuild}
-        started = time.perf_counter()
-        status, sentences = _dags_test(root, environment, last, conf, log)
-        times["Airflow with all tasks"] = time.perf_counter() - started
-    if status:
-        for sentence in dict.fromkeys(sentences):
-            print(f"\n{sentence}", file=sys.stderr)
-        print(f"\nThe run failed; what Airflow and its tasks said is in {log.relative_to(root)}.", file=sys.stderr)
-        return 1
-    with closing(sqlite3.connect(warehouse)) as connection:
-        print_times(connection, times)
-        print_page(connection, definitions.load(), _shown(warehouse, root))
-    return 0
+    if folder := base.get("SAAS_GROWTH_SOURCE_PATH"):
+        base["SAAS_GROWTH_SOURCE_PATH"] = str((root / Path(folder).expanduser()).absolute())
+    return base
 
 
 def _asked(environment: Mapping[str, str]) -> Asked:
@@ -86,86 +100,146 @@ def _asked(environment: Mapping[str, str]) -> Asked:
 def warehouse_path(root: Path, environment: Mapping[str, str]) -> Path:
     """The file: WAREHOUSE, or what the connection names, or a file of the source's own below data/."""
     if named := environment.get("WAREHOUSE"):
-        return (root / named).absolute()
-    if connection := environment.get("AIRFLOW_CONN_GROWTH_WAREHOUSE"):
-        try:
-            return Path(json.loads(connection)["host"])
-        except (ValueError, KeyError, TypeError):
-            raise UserError(
-                "AIRFLOW_CONN_GROWTH_WAREHOUSE is not of the form"
-                ' {"conn_type": "sqlite", "host": "/folder/file.db"}: mend it, or name a file with WAREHOUSE=.'
-            ) from None
-    source = environment.get("SAAS_GROWTH_SOURCE") or "synthetic"
-    return root / "data" / ("saas_funnel.db" if source == "synthetic" else f"{source}.db")
+        path = root / Path(named).expanduser()
+    elif connection := environment.get("AIRFLOW_CONN_GROWTH_WAREHOUSE"):
+        path = _host(connection)
+    else:
+        source = environment.get("SAAS_GROWTH_SOURCE") or "synthetic"
+        path = root / "data" / ("saas_funnel.db" if source == "synthetic" else f"{source}.db")
+    path = path.absolute()
+    if found := [character for character in FORBIDDEN_IN_FILES if character in str(path)]:
+        raise UserError(
+            f"The warehouse {path} has {' and '.join(found)} in its name, which Airflow misreads: rename it."
+        )
+    if path.is_dir():
+        raise UserError(f"The warehouse {path} is a folder: name a file in it with WAREHOUSE=.")
+    return path
+
+
+def _host(connection: str) -> Path:
+    try:
+        content = json.loads(connection)
+        kind, host = content["conn_type"], Path(content["host"])
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            "AIRFLOW_CONN_GROWTH_WAREHOUSE is not of the form"
+            ' {"conn_type": "sqlite", "host": "/folder/file.db"}: mend it, or name a file with WAREHOUSE=.'
+        ) from None
+    if kind != "sqlite":
+        raise UserError(
+            f"AIRFLOW_CONN_GROWTH_WAREHOUSE is of type {kind}, and make run works on a SQLite file: name one with"
+            " WAREHOUSE=, or start Airflow with make up."
+        )
+    return host
 
 
 def _days(warehouse: Path, source: Source, asked: Asked) -> tuple[date, date]:
-    """The days to run: what is new since the warehouse's as-of day, or all that the source has."""
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    """The days to run: what is new since the warehouse's as-of day, or all that the source has.
+
+    Raises UserError where there is no such day, and where the warehouse holds another source.
+    """
+    today = datetime.now(UTC).date()
+    landed = _landed(warehouse, source)
+    yesterday = today - timedelta(days=1)
     last = asked.day or min(source.last_day or yesterday, yesterday)
+    if last > today:
+        raise UserError(f"DAY={last} has not begun (it is {today} in UTC): give a day that has.")
+    if asked.first and asked.first > last:
+        raise UserError(f"FROM={asked.first} lies after the last day, {last}: give an earlier FROM or a later DAY.")
+    if landed is None and last < source.first_day:
+        raise UserError(
+            f"The source {source.name} begins on {source.first_day}, after the last day to run, {last}:"
+            " give a later DAY, or set the clock of this machine."
+        )
     if asked.first:
-        first = asked.first
-    elif (landed := _as_of(warehouse)) is None:
-        first = min(source.first_day, last)
-    else:
-        first = min(landed + timedelta(days=1), last)
-    if first > last:
-        raise UserError(f"FROM={first} lies after the last day, {last}: give an earlier FROM or a later DAY.")
-    return first, last
+        return asked.first, last
+    return min(landed + timedelta(days=1) if landed else source.first_day, last), last
 
 
-def _as_of(warehouse: Path) -> date | None:
+def _connect(warehouse: Path) -> sqlite3.Connection:
+    return sqlite3.connect(warehouse, timeout=BUSY_SECONDS)
+
+
+def _has(connection: sqlite3.Connection, table: str) -> bool:
+    return bool(connection.execute("select 1 from sqlite_master where name = ?", (table,)).fetchone())
+
+
+def _landed(warehouse: Path, source: Source) -> date | None:
+    """The as-of day of the warehouse; None while nothing has landed in it. Refuses the batches of another source."""
     if not warehouse.exists() or not warehouse.stat().st_size:
         return None
-    with closing(sqlite3.connect(warehouse)) as connection:
-        if not connection.execute("select 1 from sqlite_master where name = 'run_state'").fetchone():
+    with closing(_connect(warehouse)) as connection:
+        if not _has(connection, "run_state"):
             return None
-        (day,) = connection.execute("select as_of_date from run_state").fetchone()
+        refuse_other_source(connection, source)
+        (day,) = connection.execute("select max(as_of_date) from run_state").fetchone()
     return date.fromisoformat(day) if day else None
+
+
+def _make_folder_of(warehouse: Path) -> None:
+    try:
+        warehouse.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The folder of the warehouse {warehouse} cannot be made ({error.strerror}): name another with WAREHOUSE=."
+        ) from None
 
 
 def _forget_killed_run(warehouse: Path) -> None:
     """A `make run` that was killed holds the warehouse still, and Airflow believes it running: this one takes over."""
-    if _as_of(warehouse) is not None:
-        with closing(sqlite3.connect(warehouse, timeout=60)) as connection, connection:
+    with closing(_connect(warehouse)) as connection, connection:
+        if _has(connection, "lease"):
             connection.execute("delete from lease where held_by = 'make run'")
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def _alone(lock: Path) -> Iterator[int]:
+    """Holds the lock, whose descriptor is given, until this process and all that inherit it have ended."""
     with lock.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError("Another `make run` is at work in this folder: let it end first.") from None
-        yield
+        yield file.fileno()
 
 
 def _dags_test(
-    root: Path, environment: Mapping[str, str], day: date, conf: Mapping[str, object], log: Path
-) -> tuple[int, list[str]]:
-    """Run the DAG in one process of Airflow's; gives its exit status and the sentences that tasks failed with."""
+    root: Path, environment: Mapping[str, str], day: date, conf: Mapping[str, object], log: Path, lock: int
+) -> tuple[bool, list[str]]:
+    """Run the DAG in one process of Airflow's; says whether it published, and the sentences that tasks failed with."""
     command = [airflow_command(), "dags", "test", "saas_growth", day.isoformat(), "--conf", json.dumps(conf)]
+    begun: dict[str, float] = {}
     sentences = []
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            command, cwd=root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+    with (
+        log.open("w", encoding="utf-8") as out,
+        subprocess.Popen(
+            command,
+            cwd=root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            pass_fds=[lock],
+        ) as process,
+    ):
         assert process.stdout
-        begun: dict[str, float] = {}
-        for line in process.stdout:
-            out.write(line)
-            if match := _TASK.search(line):
-                what, task = match.groups()
-                if what == "starting":
-                    begun[task] = time.perf_counter()
-                else:
-                    print(
-                        f"  {task:<36}{time.perf_counter() - begun.get(task, time.perf_counter()):6.1f} s", flush=True
-                    )
-            if match := _SENTENCE.match(line):
-                sentences.append(match[1])
-        return process.wait(), sentences
+        try:
+            for line in process.stdout:
+                out.write(line)
+                if match := _SENTENCE.match(line):
+                    sentences.append(match[1])
+                elif (match := _TASK.search(line)) and match[1] == "starting":
+                    begun[match[2]] = time.perf_counter()
+                elif match:
+                    seconds = time.perf_counter() - begun.get(match[2], time.perf_counter())
+                    print(f"  {match[2]:<36}{seconds:6.1f} s", flush=True)
+        except KeyboardInterrupt:
+            process.terminate()
+            raise UserError("The run was interrupted: run again, it goes on from there.") from None
+    # Airflow ends well, too, where it found nothing to run, as for a day before the DAG's first.
+    return process.returncode == 0 and "publish" in begun, sentences
 
 
 def _shown(path: Path, root: Path) -> str:

@@ -17,6 +17,15 @@ from growth.sources import RAW_COLUMNS
 
 _EPOCH = date(1970, 1, 1)
 
+# The marts whose cells become final, each with the changes that its cells are counted from.
+_LEDGER = {
+    "fct_acquisition_funnel": "changed__int_funnel_steps",
+    "fct_acquisition_funnel_by_channel": "changed__int_funnel_steps",
+    "fct_engagement_cohorts": "changed__int_user_engagement",
+}
+# Columns that follow from the calendar alone.
+_UNMEASURED = ("months_since_signup", "days_observed", "is_complete", "is_mature", "matures_on")
+
 
 @dataclass(frozen=True)
 class Check:
@@ -105,14 +114,20 @@ class Sql:
             "run/build.sql" if model.layer == "marts" else "run/refresh.sql",
             model=model,
             query=self._queries[table].strip(),
-            scope_query=self._render(f"scope/{table}.sql").strip(),
+            scope_query=self.scope(table),
             hash=self.definitions_hash,
         )
 
     @cache  # noqa: B019
     def publish(self) -> str:
         refreshed = [m for m in self.models if m.layer != "marts"]
-        return self._render("run/publish.sql", marts=self.marts, refreshed=refreshed)
+        return self._render(
+            "run/publish.sql", marts=self.marts, refreshed=refreshed, ledger=_LEDGER, unmeasured=_UNMEASURED
+        )
+
+    def scope(self, table: str) -> str:
+        """The query for the partitions of a table that a run has to compute again."""
+        return self._render(f"scope/{table}.sql").strip()
 
     def begin(self) -> str:
         """The statements that open a transaction which will write."""
@@ -138,7 +153,7 @@ class Sql:
         """Every statement, rendered, into one file for each table, scope and check: what a linter or a person reads."""
         folder.mkdir(parents=True, exist_ok=True)
         scripts = {name: query for name, query in (self._queries | self._typed).items()}
-        scripts |= {f"scope__{m.name}": self._render(f"scope/{m.name}.sql") for m in self.models}
+        scripts |= {f"scope__{m.name}": self.scope(m.name) for m in self.models}
         scripts |= {c.name: c.query for layer in LAYERS for c in self.checks(layer)}
         for name, query in scripts.items():
             (folder / f"{name}.sql").write_text(query.strip() + "\n", encoding="utf-8")

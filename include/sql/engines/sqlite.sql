@@ -33,6 +33,10 @@ end
 {%- macro least(a, b) -%} min({{ a }}, {{ b }}) {%- endmacro -%}
 {%- macro greatest(a, b) -%} max({{ a }}, {{ b }}) {%- endmacro -%}
 
+{#- Whether two values differ, where null is a value like any other. -#}
+{%- macro differs(a, b) -%} {{ a }} is not {{ b }} {%- endmacro -%}
+{%- macro joined(text) -%} group_concat({{ text }}, ', ') {%- endmacro -%}
+
 {%- macro json_row(columns) -%}
 json_object({% for column in columns %}'{{ column }}', {{ column }}{{ ', ' if not loop.last }}{% endfor %})
 {%- endmacro -%}

@@ -23,6 +23,10 @@ create index if not exists {{ table }}_{{ columns[0] }} on {{ table }} ({{ colum
     'rows_removed': int, 'rows_written': int, 'sql_seconds': real}, ['dag_id', 'run_id', 'task_id']) }}
 {{ db.create_table('check_results', {'dag_id': text, 'run_id': text, 'check_name': text,
     'severity': text, 'rows_found': int}, ['dag_id', 'run_id', 'check_name']) }}
+create table if not exists restatements (
+    table_name text, row_key text, column_name text, old_value {{ real }}, new_value {{ real }}, cause text,
+    as_of_date text, dag_id text, run_id text);
+create index if not exists restatements_row_key on restatements (row_key);
 {{ db.create_table('calendar_months', {'month': text, 'month_number': int, 'first_day': int, 'last_day': int},
     ['month']) }}
 

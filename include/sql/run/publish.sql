@@ -10,6 +10,8 @@ left join built as b on b.table_name = '{{ t.name }}' and b.revision = r.revisio
 where b.table_name is null;
 {% endfor %}
 
+
+{% include 'run/restatements.sql' %}
 {% for t in marts %}
 
 delete from {{ t.name }} where (select everything from run_state) = 1;
