@@ -1,6 +1,7 @@
 # make run   everything set up, the DAG run once, a page on the terminal     DAY= FROM= SOURCE= DATA= WAREHOUSE= SCALE= REBUILD=1
 # make up    Airflow with its UI, the DAG scheduled daily                    PORT=
-# make test  make lint  make constraints
+# make verify     what people read, compared with a rebuild from the raw rows          WAREHOUSE=
+# make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,13 +12,22 @@ export SAAS_GROWTH_SOURCE_PATH := $(or $(DATA),$(SAAS_GROWTH_SOURCE_PATH))
 export SAAS_GROWTH_SCALE := $(or $(SCALE),$(SAAS_GROWTH_SCALE))
 export DAY FROM REBUILD WAREHOUSE PORT
 
-.PHONY: run up test lint constraints
+.PHONY: run up verify test prove bench lint constraints
 
 run: .venv/.runs
 	@$(GROWTH) run
 
 up: .venv/.runs
 	@$(GROWTH) up
+
+verify: .venv/.runs
+	@$(GROWTH) verify
+
+prove: .venv/.tests
+	WORLDS=$(or $(N),1000) $(BIN)/python -m pytest tests/test_roads.py -k any_road_ends
+
+bench: .venv/.tests
+	@PYTHONPATH=plugins:tests $(BIN)/python tests/bench.py
 
 test: .venv/.tests
 	$(BIN)/python -m pytest $(ARGS)

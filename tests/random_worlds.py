@@ -20,6 +20,7 @@ from growth.sql import Sql
 FIRST_DAY = date(2026, 1, 20)
 GAPS = (1, 1, 2, 6, 8, 14, 27, 29, 45, 100)
 USERS = ("ann", "bob", "cat", "dan")
+FEATURES = ("reports", "api", "export")
 AGES = (0, 0, 0, 1, 2, 5, 8, 15, 30, 60, 95)
 
 Batch = dict[str, list[dict[str, Any]]]
@@ -66,8 +67,12 @@ def random_world(rng: Random) -> World:
 
 
 def _edited(rng: Random, day: date, batch: Batch) -> Batch:
-    """The batch with one row gone, or one field of a row as another row has it."""
+    """The batch with one row gone, one field of a row as another row has it, or another feature used."""
     edited = {table: [dict(row) for row in rows] for table, rows in batch.items()}
+    features = [row for row in edited["raw_events"] if row["feature_name"]]
+    if features and rng.random() < 0.4:
+        rng.choice(features)["feature_name"] = rng.choice(FEATURES)
+        return edited
     table = rng.choice([t for t, rows in edited.items() if rows] or ["raw_users"])
     rows = edited[table]
     if rows and rng.random() < 0.3:
@@ -80,6 +85,12 @@ def _edited(rng: Random, day: date, batch: Batch) -> Batch:
 
 
 def _batch(rng: Random, day: date) -> Batch:
+    if rng.random() < 0.2:
+        # Somebody signs up and tries one feature after the other.
+        user = rng.choice(USERS)
+        uses = [_event(rng, day) | {"user_id": user, "event_type": "feature_used"} for _ in range(rng.randint(2, 4))]
+        uses = [use | {"feature_name": rng.choice(FEATURES), "event_timestamp": None} for use in uses]
+        return {"raw_users": [_user(rng, day) | {"user_id": user}], "raw_events": uses, "raw_subscriptions": []}
     return {
         "raw_users": [_user(rng, day) for _ in range(rng.randint(0, 2))],
         "raw_events": [_event(rng, day) for _ in range(rng.randint(0, 6))],
@@ -114,7 +125,7 @@ def _event(rng: Random, day: date) -> dict[str, Any]:
         "event_type": kind,
         "event_date": at,
         "event_timestamp": rng.choice((None, f"{at}T10:00:00Z", f"{at}T23:30:00-03:00")),
-        "feature_name": rng.choice(("reports", "api", "export")) if kind == "feature_used" else None,
+        "feature_name": rng.choice(FEATURES) if kind == "feature_used" else None,
         "utm_source": rng.choice((None, "google", "facebook")) if kind == "visit" else None,
     }
 

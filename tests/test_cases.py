@@ -95,9 +95,10 @@ def sql_with(changes: str) -> Sql:
 
 
 def merged(old: Any, new: Any) -> Any:
-    """`new` in the place of `old`; keys of a mapping, and items of a list by their names, one by one."""
+    """`new` in the place of `old`: mappings key by key, where null takes a key away; lists by the names of their items."""
     if isinstance(old, dict) and isinstance(new, dict):
-        return old | {key: merged(old.get(key), value) for key, value in new.items()}
+        both = old | {key: merged(old.get(key), value) for key, value in new.items()}
+        return {key: value for key, value in both.items() if value is not None}
     if isinstance(old, list) and isinstance(new, dict):
         assert set(new) <= {item["name"] for item in old}
         return [merged(item, new.get(item["name"], {})) for item in old]
@@ -156,5 +157,5 @@ def reasons_in_sql() -> Iterator[str]:
 
 
 def test_every_reason_to_reject_has_a_case() -> None:
-    expected = {f"{r['table_name']}: {r['reject_reason']}" for case in cases_of("rejects") for r in case["expect"]}
-    assert sorted(expected) == sorted(reasons_in_sql())
+    rows = [row for case in cases_of("rejects") for row in case["expect"] if {"table_name", "reject_reason"} <= set(row)]
+    assert {f"{row['table_name']}: {row['reject_reason']}" for row in rows} == set(reasons_in_sql())

@@ -1,8 +1,9 @@
-"""The commands behind the Makefile: python -m growth run | up | render."""
+"""The commands behind the Makefile: python -m growth run | up | verify | render."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="run the DAG once and show the numbers")
     commands.add_parser("up", help="start Airflow with its UI")
+    commands.add_parser("verify", help="compare what people read with a rebuild made aside")
     render = commands.add_parser("render", help="write every statement, as the engine gets it, into a folder")
     render.add_argument("folder", type=Path)
     arguments = parser.parse_args()
@@ -31,6 +33,11 @@ def main() -> int:
         from growth import definitions
         from growth.sql import Sql
 
+        if arguments.command == "verify":
+            from growth.run import warehouse_path
+            from growth.verify import report, verify
+
+            return report(verify(warehouse_path(ROOT, os.environ), Sql(definitions.load())))
         Sql(definitions.load()).write(arguments.folder)
         return 0
     except UserError as error:

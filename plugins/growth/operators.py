@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.sql.operators.sql import BaseSQLOperator, SQLExecuteQueryOperator
@@ -17,6 +18,7 @@ from growth import days, definitions, models
 from growth.checks import run_checks
 from growth.errors import UserError
 from growth.sql import Sql
+from growth.verify import report, verify
 from growth.warehouse import Refused, heed, land, plain_errors, prepare, split
 
 if TYPE_CHECKING:
@@ -190,6 +192,13 @@ def write_down_seconds(context: Context, seconds: float) -> None:
         connection.execute(
             "update run_steps set sql_seconds = ? where dag_id = ? and run_id = ? and task_id = ?", (seconds, *step)
         )
+
+
+def verify_warehouse() -> None:
+    """Compare every table with a rebuild made aside; fails where a cell differs."""
+    with for_people():
+        if report(verify(Path(BaseHook.get_connection(CONNECTION).host), sql())):
+            raise UserError("What people read is not what a rebuild gives: the cells are in the log above.")
 
 
 def table_task(table: str) -> ScriptOperator:

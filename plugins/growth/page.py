@@ -10,6 +10,7 @@ import shlex
 import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from growth.definitions import Definitions
 
@@ -105,7 +106,7 @@ def _percent(rate: float | None) -> str:
 def _funnel(connection: sqlite3.Connection, definitions: Definitions) -> list[str]:
     steps = definitions.funnel.steps
     people = [step.people for step in steps]
-    pairs = [(a.noun, b.noun) for a, b in zip(steps, steps[1:], strict=False)]
+    pairs = [(a.noun, b.noun) for a, b in pairwise(steps)]
     cohorts = connection.execute(
         f"select cohort_month, is_mature, {', '.join(people + [f'{a}_to_{b}_rate' for a, b in pairs])}"
         " from fct_acquisition_funnel order by cohort_month desc limit ?",
@@ -116,9 +117,7 @@ def _funnel(connection: sqlite3.Connection, definitions: Definitions) -> list[st
         counts = [f"{n:,}" for n in numbers[: len(people)]]
         rows.append([month[:7] + ("" if is_mature else STAR), *counts, *map(_percent, numbers[len(people) :])])
     headers = [*people, *(f"{a} to {b}" for a, b in pairs)]
-    return table(
-        ["cohort", *(h.replace("_", " ") for h in headers)], rows, "* people of this cohort can still convert"
-    )
+    return table(["cohort", *(h.replace("_", " ") for h in headers)], rows, "* people of this cohort can still convert")
 
 
 def _retention(connection: sqlite3.Connection) -> list[str]:

@@ -12,7 +12,7 @@ from growth.errors import UserError
 from growth.models import LAYERS
 from growth.sources import RAW_COLUMNS
 from growth.sql import Sql
-from growth.warehouse import prepare, run_script
+from growth.warehouse import plain_errors, prepare, run_script
 
 SHOWN = 10
 
@@ -92,13 +92,42 @@ def differences(
     return found
 
 
-def verify(warehouse: Path, sql: Sql) -> list[Difference]:
+class Verdict(NamedTuple):
+    """What a comparison found, and how much it compared."""
+
+    as_of: str
+    tables: int
+    rows: int
+    differences: list[Difference]
+
+
+def verify(warehouse: Path, sql: Sql) -> Verdict:
     """Compare every table of the warehouse with a rebuild made aside, in a folder beside it that is removed again."""
-    with TemporaryDirectory(dir=warehouse.parent, prefix=".verify-") as folder:
-        with (
-            closing(sqlite3.connect(f"file:{Path(folder) / 'rebuilt.db'}", uri=True)) as target,
-            closing(sqlite3.connect(warehouse.absolute().as_uri() + "?mode=ro", uri=True)) as published,
-        ):
-            published.execute("begin")
-            rebuild(warehouse, target, sql)
-            return differences(published, target, sql, LAYERS)
+    if not warehouse.is_file():
+        raise UserError(f"There is no warehouse {warehouse}: make run builds it.")
+    with (
+        plain_errors(str(warehouse)),
+        TemporaryDirectory(dir=warehouse.parent, prefix=".verify-") as folder,
+        closing(sqlite3.connect(f"{(Path(folder) / 'rebuilt.db').absolute().as_uri()}", uri=True)) as target,
+        closing(sqlite3.connect(warehouse.absolute().as_uri() + "?mode=ro", uri=True)) as published,
+    ):
+        published.execute("begin")
+        if not published.execute("select 1 from sqlite_master where name = 'run_state'").fetchone():
+            raise UserError(f"The file {warehouse} is no warehouse yet: make run builds it.")
+        (as_of,) = published.execute("select published_date from run_state").fetchone()
+        rebuild(warehouse, target, sql)
+        rows = sum(published.execute(f"select count(*) from {m.name}").fetchone()[0] for m in sql.models)
+        return Verdict(as_of, len(sql.models), rows, differences(published, target, sql, LAYERS))
+
+
+def report(verdict: Verdict) -> int:
+    """Say what was found; gives 0 where all is identical, else 1."""
+    if not verdict.differences:
+        print(f"identical: {verdict.tables} tables, {verdict.rows:,} rows as of {verdict.as_of}, rebuilt from the raw rows")
+        return 0
+    for difference in verdict.differences[:SHOWN]:
+        print(difference)
+    if len(verdict.differences) > SHOWN:
+        print(f"... and {len(verdict.differences) - SHOWN} more")
+    print(f"NOT identical: {len(verdict.differences)} differences; make run REBUILD=1 puts everything in scope")
+    return 1

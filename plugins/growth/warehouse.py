@@ -70,14 +70,20 @@ def plain_errors(where: str) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         said = str(error)
+        other_shape = (
+            f"and the SQL do not fit ({said}): mend the model that was edited, or restore a copy of the warehouse"
+        )
         for symptom, sentence in {
             "file is not a database": "is not a SQLite database: name another file or move this one away",
-            "malformed": "is a damaged SQLite database: restore a copy of it",
+            "disk image is malformed": "is a damaged SQLite database: restore a copy of it",
+            "malformed database schema": "is a damaged SQLite database: restore a copy of it",
             "readonly": "is read-only: make the file and its folder writable",
             "unable to open": "cannot be opened: make its folder, and make it writable",
-            "locked": "stayed locked by another process for a minute: end that process, then clear this task",
-            "disk is full": "has no room left on its disk: make room, then clear this task",
-            "disk I/O": "cannot be written, the disk gave an error: check the disk, then clear this task",
+            "locked": "stayed locked by another process for a minute: end that process, then run again",
+            "disk is full": "has no room left on its disk: make room, then run again",
+            "disk I/O": "cannot be written, the disk gave an error: check the disk, then run again",
+            "no such ": other_shape,
+            "has no column": other_shape,
         }.items():
             if symptom in said:
                 raise UserError(f"The warehouse {where} {sentence}.") from None
