@@ -15,7 +15,6 @@ with DAG(
     schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
     start_date=datetime(2024, 11, 1),
     catchup=False,
-    max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
     user_defined_macros=MACROS,
     params={
@@ -27,7 +26,8 @@ with DAG(
     doc_md=__doc__,
     tags=["growth"],
 ):
-    # One run at a time works on the warehouse, however many there are.
+    # One run at a time works on the warehouse, however many there are. Not by max_active_runs: a backfill overrules it,
+    # and a run triggered for next year, which Airflow keeps running till then, would hold up all others.
     claim = ClaimOperator(task_id="claim")
 
     # raw: what arrived on the run's days, from the source that SAAS_GROWTH_SOURCE names

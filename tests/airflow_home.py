@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +23,8 @@ from growth.environment import airflow_command, prepare_airflow
 
 ROOT = Path(__file__).parents[1]
 DAG_ID = "saas_growth"
+ENDED = ("success", "failed")
+TRIES = 10
 
 
 class Project:
@@ -35,97 +38,134 @@ class Project:
         base |= {"SAAS_GROWTH_SCALE": "0.05", "PORT": str(free_port()), **settings}
         self.env = up.ui_environment(root, base)
         self.warehouse = root / "data/saas_funnel.db"
+        prepare_airflow(root, self.env)
 
     def edit(self, path: str, old: str, new: str) -> None:
-        """Change the copy's text, which must be there."""
-        text = (self.root / path).read_text(encoding="utf-8")
+        """Change the copy's text, in which the old one must stand."""
+        file = self.root / path
+        text = file.read_text(encoding="utf-8")
         assert old in text, f"{path} does not say {old!r}"
-        (self.root / path).write_text(text.replace(old, new), encoding="utf-8")
-
-    def prepare(self) -> None:
-        prepare_airflow(self.root, self.env)
+        file.write_text(text.replace(old, new), encoding="utf-8")
 
     def metadata(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """What Airflow's own database says. Read directly: asking the API server every moment slows it down."""
-        path = Path(self.env["AIRFLOW_HOME"]) / "airflow.db"
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
-            return connection.execute(query, parameters).fetchall()
+        """What Airflow's own database says: asking the API server every moment would slow it down."""
+        return _read(Path(self.env["AIRFLOW_HOME"]) / "airflow.db", query, parameters)
 
     def ask(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """What the warehouse says."""
-        with closing(sqlite3.connect(f"{self.warehouse.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
-            return connection.execute(query, parameters).fetchall()
+        return _read(self.warehouse, query, parameters)
 
-    @contextmanager
-    def airflow(self) -> Iterator[Airflow]:
-        """Everything of Airflow, started as `make up` starts it; nothing of it runs afterwards."""
-        with (
-            up.only_one(Path(self.env["AIRFLOW_HOME"]) / "up.lock") as lock,
-            up.running(self.root, self.env, lock) as keeper,
-        ):
-            assert up.wait_until_ready(keeper, self.env), up.log_path(self.env).read_text()
-            yield Airflow(self, keeper)
+    def tell(self, *statements: str) -> None:
+        """Change the warehouse."""
+        with closing(sqlite3.connect(self.warehouse, timeout=60)) as connection, connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def command(self, *arguments: str) -> subprocess.Popen[str]:
+        """An `airflow` command, started."""
+        return subprocess.Popen(
+            [airflow_command(), *arguments],
+            cwd=self.root,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+def _read(database: Path, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=60)) as connection:
+        return connection.execute(query, parameters).fetchall()
 
 
 class Airflow:
-    """A running Airflow, spoken to through its API."""
+    """The Airflow of a project, started as `make up` starts it, and spoken to through its API."""
 
-    def __init__(self, project: Project, keeper: Any) -> None:
+    def __init__(self, project: Project, lock: int) -> None:
         self.project = project
-        self.keeper = keeper
-        self.address = ui_address(project.env)
-        ((user, password),) = ensure_passwords(project.env).items()
-        self.token = None
-        self.token = self.call("POST", "/auth/token", {"username": user, "password": password})["access_token"]
+        self.lock = lock
+        self.token = ""
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The API's answer; what it refuses is raised with its words."""
-        request = urllib.request.Request(self.address + path, method=method)
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """Everything of Airflow; nothing of it runs afterwards."""
+        env = self.project.env
+        with up.running(self.project.root, env, self.lock) as self.keeper:
+            assert up.wait_until_ready(self.keeper, env), up.log_path(env).read_text()
+            ((user, password),) = ensure_passwords(env).items()
+            self.token = self.call("POST", "/auth/token", username=user, password=password)["access_token"]
+            yield
+
+    def call(self, method: str, path: str, **body: Any) -> Any:
+        """The API's answer; what it refuses is raised with its words.
+
+        Two who write to SQLite metadata may hinder one another: Airflow then gives up, and the same call may succeed.
+        """
+        request = urllib.request.Request(ui_address(self.project.env) + path, method=method)
         request.add_header("Content-Type", "application/json")
-        if self.token:
-            request.add_header("Authorization", f"Bearer {self.token}")
-        request.data = None if body is None else json.dumps(body).encode()
-        try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
-                return json.loads(answer.read() or "null")
-        except urllib.error.HTTPError as error:
-            raise AssertionError(f"{method} {path}: {error.code} {error.read().decode()}") from None
+        request.add_header("Authorization", f"Bearer {self.token}")
+        if body:
+            request.data = json.dumps(body).encode()
+        for _ in range(TRIES):
+            try:
+                with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+                    return json.loads(answer.read() or "null")
+            except urllib.error.HTTPError as error:
+                refusal = f"{method} {path}: {error.code} {error.read().decode()}"
+                if error.code < 500:
+                    break
+        raise AssertionError(refusal)
 
     def trigger(self, logical_date: str | None, **conf: Any) -> str:
         """Start a run as the UI does; gives its run id."""
-        body = {"logical_date": logical_date, "conf": conf}
-        return self.call("POST", f"/api/v2/dags/{DAG_ID}/dagRuns", body)["dag_run_id"]
+        return self.call("POST", f"/api/v2/dags/{DAG_ID}/dagRuns", logical_date=logical_date, conf=conf)["dag_run_id"]
 
-    def backfill(self, first: date, last: date, backwards: bool = False, runs: int = 10) -> None:
-        body = {
-            "dag_id": DAG_ID,
-            "from_date": f"{first}T00:00:00Z",
-            "to_date": f"{last}T00:00:00Z",
-            "run_backwards": backwards,
-            "max_active_runs": runs,
-        }
-        self.call("POST", "/api/v2/backfills", body)
+    def backfill(self, first: date, last: date, *options: str) -> None:
+        """Create a backfill as an operator does."""
+        days = ["--from-date", f"{first}", "--to-date", f"{last}"]
+        for _ in range(TRIES):
+            process = self.project.command("backfill", "create", "--dag-id", DAG_ID, *days, *options)
+            output, _ = process.communicate(timeout=60)
+            if "database is locked" not in output.lower():
+                break
+        assert process.returncode == 0, output
 
     def clear(self, run_id: str, *tasks: str, downstream: bool = False) -> None:
-        body = {
-            "dry_run": False,
-            "dag_run_id": run_id,
-            "task_ids": list(tasks),
-            "include_downstream": downstream,
-            "only_failed": False,
-        }
-        self.call("POST", f"/api/v2/dags/{DAG_ID}/clearTaskInstances", body)
+        """Clear some tasks of a run, or all."""
+        some = {"task_ids": list(tasks), "include_downstream": downstream} if tasks else {}
+        path = f"/api/v2/dags/{DAG_ID}/clearTaskInstances"
+        self.call("POST", path, dag_run_id=run_id, dry_run=False, only_failed=False, **some)
+
+    def fail(self, run_id: str) -> None:
+        """Mark a run as failed; Airflow then ends its tasks."""
+        self.call("PATCH", f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}", state="failed")
+
+    def delete(self, run_id: str) -> None:
+        self.call("DELETE", f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}")
+
+    def runs(self, kind: str, dag_id: str = DAG_ID) -> dict[str, str]:
+        """The state of each run of a type: scheduled, manual, backfill."""
+        query = "select run_id, state from dag_run where run_type = ? and dag_id = ?"
+        return dict(self.project.metadata(query, kind, dag_id))
 
     def state(self, run_id: str) -> str:
-        ((state,),) = self.project.metadata("select state from dag_run where run_id = ?", run_id)
+        query = "select state from dag_run where run_id = ? and dag_id = ?"
+        ((state,),) = self.project.metadata(query, run_id, DAG_ID)
         return state
 
-    def tasks(self, run_id: str) -> dict[str, str]:
-        """The state of each task of a run."""
-        return dict(self.project.metadata("select task_id, state from task_instance where run_id = ?", run_id))
+    def tasks(self, run_id: str) -> dict[str, tuple[str, int]]:
+        """The state of each task of a run, and how often it was tried."""
+        query = "select task_id, state, try_number from task_instance where run_id = ? and dag_id = ?"
+        return {task: (state, tries) for task, state, tries in self.project.metadata(query, run_id, DAG_ID)}
 
-    def ended(self, *runs: str) -> bool:
-        return all(self.state(run) in ("success", "failed") for run in runs)
+    def wait_for(self, *runs: str, seconds: float = 120) -> None:
+        wait_until(lambda: all(self.state(run) in ENDED for run in runs), seconds, f"the end of {runs}")
+
+    def log(self, run_id: str, task: str) -> str:
+        """What a task said in all its tries."""
+        folder = Path(self.project.env["AIRFLOW_HOME"]) / f"logs/dag_id={DAG_ID}/run_id={run_id}/task_id={task}"
+        return "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.log")))
 
 
 def wait_until(true: Callable[[], Any], seconds: float = 60, words: str = "it") -> Any:

@@ -66,6 +66,43 @@ def random_world(rng: Random) -> World:
     return world
 
 
+def plain_worlds() -> list[World]:
+    """What random worlds meet seldom, each alone: the as-of day stays, or moves on and nothing else happens."""
+    start, soon, later = FIRST_DAY, FIRST_DAY + timedelta(days=10), FIRST_DAY + timedelta(days=14)
+    much_later = FIRST_DAY + timedelta(days=140)
+    ann = {"user_id": "ann", "signup_date": start.isoformat()}
+
+    def event(number: int, kind: str, feature: str | None = None) -> dict[str, Any]:
+        what = {"event_id": f"e{number}", "user_id": "ann", "event_type": kind, "feature_name": feature}
+        return what | {"event_date": start.isoformat()}
+
+    def use(number: int, feature: str) -> dict[str, Any]:
+        return event(number, "feature_used", feature)
+
+    def pays(first: date, last: date | None = None) -> dict[str, Any]:
+        subscription = {"subscription_id": "s1", "user_id": "ann", "plan_name": "Pro", "mrr": "99", "status": "active"}
+        return subscription | {"start_date": first.isoformat(), "end_date": last and last.isoformat()}
+
+    def batch(events: list[dict[str, Any]], *subscriptions: dict[str, Any]) -> Batch:
+        return {"raw_users": [ann], "raw_events": events, "raw_subscriptions": list(subscriptions)}
+
+    def world(*batches: tuple[date, Batch]) -> World:
+        return World([day for day, _ in batches], [Step({day: content}, day, day) for day, content in batches])
+
+    empty: Batch = {}
+    return [
+        world((start, batch([use(1, "api"), use(2, "export")])), (start, batch([use(1, "api"), use(2, "api")]))),
+        world((start, batch([])), (later, empty), (start, batch([event(1, "daily_active")]))),
+        world((start, batch([event(1, "daily_active")])), (soon, empty)),
+        world((start, batch([])), (start, batch([], pays(start)))),
+        world((start, batch([event(1, "activated")])), (later, {"raw_subscriptions": [pays(start)]})),
+        world((start, batch([], pays(soon))), (soon, empty)),
+        world((start, batch([], pays(start, soon))), (soon, empty)),
+        world((start, batch([], pays(start))), (later, empty)),
+        world((start, batch([])), (much_later, empty)),
+    ]
+
+
 def _edited(rng: Random, day: date, batch: Batch) -> Batch:
     """The batch with one row gone, one field of a row as another row has it, or another feature used."""
     edited = {table: [dict(row) for row in rows] for table, rows in batch.items()}

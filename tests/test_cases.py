@@ -43,12 +43,11 @@ LEFT_OUT = {
 class Loader(yaml.SafeLoader):
     """YAML in which dates stay text and 3/31 is a number."""
 
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
 
-
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 Loader.add_implicit_resolver("!fraction", re.compile(r"^\d+/\d+$"), list("0123456789"))
 Loader.add_constructor("!fraction", lambda loader, node: float(Fraction(node.value)))
 
@@ -95,7 +94,7 @@ def sql_with(changes: str) -> Sql:
 
 
 def merged(old: Any, new: Any) -> Any:
-    """`new` in the place of `old`: mappings key by key, where null takes a key away; lists by the names of their items."""
+    """`new` in place of `old`: mappings key by key, where null takes a key away; lists by the names of their items."""
     if isinstance(old, dict) and isinstance(new, dict):
         both = old | {key: merged(old.get(key), value) for key, value in new.items()}
         return {key: value for key, value in both.items() if value is not None}
@@ -157,5 +156,6 @@ def reasons_in_sql() -> Iterator[str]:
 
 
 def test_every_reason_to_reject_has_a_case() -> None:
-    rows = [row for case in cases_of("rejects") for row in case["expect"] if {"table_name", "reject_reason"} <= set(row)]
-    assert {f"{row['table_name']}: {row['reject_reason']}" for row in rows} == set(reasons_in_sql())
+    rows = [row for case in cases_of("rejects") for row in case["expect"]]
+    expected = {f"{row['table_name']}: {row['reject_reason']}" for row in rows if len(row) == 3 and "table_name" in row}
+    assert sorted(expected) == sorted(reasons_in_sql())

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.sql.operators.sql import BaseSQLOperator, SQLExecuteQueryOperator
 from airflow.sdk import BaseHook, BaseSensorOperator
@@ -19,7 +19,7 @@ from growth.checks import run_checks
 from growth.errors import UserError
 from growth.sql import Sql
 from growth.verify import report, verify
-from growth.warehouse import Refused, heed, land, plain_errors, prepare, split
+from growth.warehouse import Refused, heed, land, plain_errors, prepare, run_script
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -79,38 +79,68 @@ MACROS = {
 
 
 def connect() -> Any:
-    return BaseHook.get_connection(CONNECTION).get_hook().get_conn()
+    connection = BaseHook.get_connection(CONNECTION).get_hook().get_conn()
+    # Tasks of one run write at the same time, and what they write may take longer than the driver's five seconds.
+    connection.execute("pragma busy_timeout = 60000")
+    return connection
+
+
+def run_of(context: Context) -> dict[str, str]:
+    return {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]}
+
+
+def free_of_others(connection: Any, context: Context) -> bool:
+    """Whether no other run works on the warehouse, once a run that works no longer has let go of it.
+
+    Whoever holds it keeps it through kills and retries, for as long as Airflow says that it is running. A run that has
+    ended, or that Airflow does not know any more, holds it no longer: what it left in scope is for the next one. Nor
+    does a queued run: one that was cleared may be queued behind the very run that asks.
+    """
+    holder = connection.execute("select dag_id, run_id from lease").fetchone()
+    if holder is None or holder == tuple(run_of(context).values()):
+        return True
+    dag_id, run_id = holder
+    if context["ti"].get_dr_count(dag_id, run_ids=[run_id], states=["running"]):
+        return False
+    with connection:
+        connection.execute("delete from lease where dag_id = ? and run_id = ?", holder)
+    return True
+
+
+def hold(connection: Any, context: Context) -> None:
+    """Take the warehouse for this run, any of whose tasks may be the first: one of an old run is cleared alone.
+
+    Raises Refused while another run works on it.
+    """
+    free_of_others(connection, context)
+    run_script(connection, f"{sql().begin()}\n{sql().hold()}", run_of(context))
+    connection.commit()
 
 
 class ClaimOperator(BaseSensorOperator):
     """Waits until no other run works on the warehouse, then takes it for this run.
 
-    A sensor, because a backfill brings its own number of active runs and waiting must not keep workers busy. Whoever
-    holds the warehouse keeps it through kills and retries, for as long as Airflow says that its run is running; when
-    that run has ended, or is not known any more, the next one takes over, and what was left in scope with it.
+    A sensor, because a backfill brings its own number of active runs and waiting must not keep workers busy.
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(mode="reschedule", poke_interval=5, timeout=7 * 24 * 3600, **kwargs)
+        # Airflow takes a task for lost that is due again while its last process is being put away, which may take six
+        # seconds: hence the interval. Should it happen nevertheless, waiting must not end in a failed run.
+        super().__init__(mode="reschedule", poke_interval=15, timeout=7 * 24 * 3600, retries=100, **kwargs)
 
     def poke(self, context: Context) -> bool:
-        me = (context["dag"].dag_id, context["run_id"])
-        with for_people(), closing(connect()) as connection:
-            if not connection.execute("select 1 from sqlite_master where name = 'lease'").fetchone():
-                prepare(connection, sql())
-            for statement in split(sql().begin()):
-                connection.execute(statement)
-            holder = connection.execute("select dag_id, run_id from lease").fetchone()
-            if holder and tuple(holder) != me and context["ti"].get_dagrun_state(*holder) == "running":
-                connection.rollback()
-                self.log.info("run %s of %s works on the warehouse: waiting for it", holder[1], holder[0])
-                return False
-            connection.execute("delete from lease")
-            connection.execute(
-                "insert into lease (only, dag_id, run_id, held_by) values (1, ?, ?, ?)",
-                (*me, os.environ.get("SAAS_GROWTH_HELD_BY")),
-            )
-            connection.commit()
+        with for_people():
+            # A day that has not begun is refused before anybody waits for it.
+            days_of(context["dag_run"], context["params"])
+            with closing(connect()) as connection:
+                if not connection.execute("select 1 from sqlite_master where name = 'lease'").fetchone():
+                    prepare(connection, sql())
+                if not free_of_others(connection, context):
+                    self.log.info("Another run works on the warehouse: waiting for its end.")
+                    return False
+                hold(connection, context)
+                with connection:
+                    connection.execute("update lease set held_by = ?", (os.environ.get("SAAS_GROWTH_HELD_BY"),))
         return True
 
 
@@ -146,6 +176,9 @@ class ScriptOperator(SQLExecuteQueryOperator):
 
     def execute(self, context: Context) -> None:
         with for_people():
+            with closing(connect()) as connection:
+                free_of_others(connection, context)
+            self.handler.moments.clear()
             super().execute(context)
             write_down_seconds(context, self.handler.seconds)
 
@@ -157,7 +190,7 @@ class ChecksOperator(BaseSQLOperator):
     """
 
     template_fields = ("layer", "sql", "parameters")
-    template_fields_renderers = {"sql": "sql"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql"}
 
     def __init__(self, *, layer: str, **kwargs: Any) -> None:
         super().__init__(conn_id=CONNECTION, **kwargs)
@@ -167,6 +200,7 @@ class ChecksOperator(BaseSQLOperator):
 
     def execute(self, context: Context) -> None:
         with for_people(), closing(connect()) as connection:
+            hold(connection, context)
             seconds = run_checks(connection, sql().checks(self.layer), self.parameters)
             write_down_seconds(context, seconds)
 
@@ -177,16 +211,17 @@ def land_batches(**context: Any) -> None:
 
     with for_people(), closing(connect()) as connection:
         run_days = days_of(context["dag_run"], context["params"])
-        run = {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]}
+        hold(connection, context)
         prepare(connection, sql())
-        landed = land(connection, sql(), open_source(), run_days, run, bool(context["params"].get("rebuild")))
+        rebuild = bool(context["params"].get("rebuild"))
+        landed = land(connection, sql(), open_source(), run_days, run_of(context), rebuild)
         write_down_seconds(context, landed.sql_seconds)
     print(f"{run_days.first} to {run_days.last}: " + ", ".join(f"{n} rows of {t}" for t, n in landed.rows.items()))
 
 
 def write_down_seconds(context: Context, seconds: float) -> None:
     """What the task's SQL cost, beside the rows that its script wrote down."""
-    step = (context["dag"].dag_id, context["run_id"], context["ti"].task_id)
+    step = (*run_of(context).values(), context["ti"].task_id)
     with closing(connect()) as connection, connection:
         connection.execute("insert or ignore into run_steps (dag_id, run_id, task_id) values (?, ?, ?)", step)
         connection.execute(

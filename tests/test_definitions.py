@@ -1,0 +1,564 @@
+"""The dictionary: what is said about a mistake in it, and what a change of it does to the warehouse."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from worlds import Batches, Rows, Warehouse, default_sql
+
+from growth import definitions
+from growth.errors import UserError
+from growth.sql import Sql
+from growth.warehouse import prepare
+
+SHIPPED = yaml.safe_load(definitions.PATH.read_text(encoding="utf-8"))
+STEPS = {step["name"]: number for number, step in enumerate(SHIPPED["funnel"]["steps"])}
+
+
+def changed(*changes: tuple[str, Any]) -> dict[str, Any]:
+    """The shipped dictionary with other values at some keys. Steps are called by their names; ... takes a key away."""
+    content = deepcopy(SHIPPED)
+    for key, value in changes:
+        *path, last = [STEPS.get(part, part) if key.startswith("funnel.steps.") else part for part in key.split(".")]
+        place = content
+        for part in path:
+            place = place[part]
+        if value is ...:
+            del place[last]
+        else:
+            place[last] = value
+    return content
+
+
+def sql_of(content: dict[str, Any]) -> Sql:
+    return Sql(definitions.Definitions.model_validate(content))
+
+
+# --- Mistakes ---
+
+
+@pytest.fixture
+def sentence_about(tmp_path: Path) -> Callable[[str | bytes], str]:
+    """What loading a file with some text says."""
+
+    def say(text: str | bytes) -> str:
+        path = tmp_path / "my definitions.yaml"
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        with pytest.raises(UserError) as caught:
+            definitions.load(path)
+        sentence = str(caught.value)
+        assert str(path) in sentence
+        assert "\n" not in sentence
+        assert sentence.endswith(".")
+        return sentence.replace(str(path), "FILE")
+
+    return say
+
+
+def test_the_shipped_dictionary_is_good(tmp_path: Path) -> None:
+    path = tmp_path / "definitions.yaml"
+    path.write_text(yaml.safe_dump(changed()))
+    assert definitions.load(path) == definitions.load()
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"nowhere\.yaml cannot be read \(No such file or directory\): restore the file\.$"
+    ):
+        definitions.load(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("events: [visit\nfeatures: x\n", "FILE line 2 are not YAML"),
+        ("events:\n\ttypes: [visit]\n", "FILE line 2 are not YAML"),
+        (b"events: \xff\xfe\n", "FILE are not YAML"),
+        ("", "FILE: the whole file: "),
+        ("- events\n", "FILE: the whole file: "),
+        ("just words\n", "FILE: the whole file: "),
+        ("events: visit\n", "FILE: events: "),
+    ],
+)
+def test_a_file_that_is_no_dictionary(text: str | bytes, says: str, sentence_about: Callable[..., str]) -> None:
+    assert says in sentence_about(text)
+
+
+def test_a_word_that_is_defined_twice(sentence_about: Callable[..., str]) -> None:
+    text = definitions.PATH.read_text(encoding="utf-8")
+    again = "\nat_risk:\n  sentence: Nobody.\n  below_score: 0\n  after_signup_days: 0\n"
+    assert "at_risk" in sentence_about(text + again)
+
+
+STEP = "funnel.steps."
+
+# A key of the dictionary, what somebody wrote there, and what the sentence names.
+MISTAKES: list[tuple[str, Any, str]] = [
+    # Misspelt, missing, of another kind
+    ("event", {"types": ["visit"]}, "event: is no key that is known there"),
+    ("active", ..., "active: is missing"),
+    ("events.sentence", ..., "events.sentence: is missing"),
+    ("events.type", ["visit"], "events.type: is no key that is known there"),
+    ("events.types", "visit", "events.types: "),
+    ("events.types", [], "events.types: "),
+    ("events.types", ["visit", "visit"], "events.types: visit stands there twice"),
+    ("events.types", ["visit", True], "events.types.1: "),
+    ("events.types", ["it's"], "events.types.0: "),
+    ("features.names", ["a", None], "features.names.1: "),
+    ("subscriptions.plans", ["Pro", "Pro"], "subscriptions.plans: Pro stands there twice"),
+    ("subscriptions.default_currency", "", "subscriptions.default_currency: "),
+    # Words that are not known
+    ("active.meaningful_events", ["daily_activ"], "active.meaningful_events names daily_activ"),
+    ("subscriptions.trial_statuses", ["Trial"], "subscriptions.trial_statuses names Trial"),
+    ("subscriptions.ended_statuses", ["ended"], "subscriptions.ended_statuses names ended"),
+    (STEP + "activated.any_of", ["activate"], "funnel step activated names activate"),
+    ("health.plan.share", {"Gold": 1.0}, "health.plan.share names Gold"),
+    ("upsell_ready.plans", ["Gold"], "upsell_ready.plans names Gold"),
+    ("upsell_ready.plans", [], "upsell_ready.plans: "),
+    # Steps
+    ("funnel.cohort_by", "visit", "funnel.cohort_by: "),
+    ("funnel.steps", SHIPPED["funnel"]["steps"][1:2], "funnel.steps: "),
+    ("funnel.steps", SHIPPED["funnel"]["steps"][::2], "funnel: "),
+    (STEP + "activated.any_of", ..., "funnel.steps.2: a step has exactly one of any_of, all_of"),
+    (STEP + "activated.subscription", {"mrr_above": 0}, "funnel.steps.2: a step has exactly one of any_of, all_of"),
+    (STEP + "activated.any_of", [], "funnel.steps.2.any_of: "),
+    (STEP + "activated.any_of", ["paid", "paid"], "funnel.steps.2.any_of: paid stands there twice"),
+    (STEP + "activated.anyof", ["paid"], "funnel.steps.2.anyof: is no key that is known there"),
+    (STEP + "activated.within_days", 0, "funnel.steps.2.within_days: "),
+    (STEP + "activated.within_days", -7, "funnel.steps.2.within_days: "),
+    (STEP + "activated.within_days", 7.5, "funnel.steps.2.within_days: "),
+    (STEP + "activated.within_days", "a week", "funnel.steps.2.within_days: "),
+    (STEP + "activated.within_days", ..., "funnel.steps.2: within_days and of go together"),
+    (STEP + "activated.of", ..., "funnel.steps.2: within_days and of go together"),
+    (STEP + "activated.of", "paid", "funnel: step activated counts its days from paid"),
+    (STEP + "activated.of", "activated", "funnel: step activated counts its days from activated"),
+    (STEP + "activated.of", "trial", "funnel: step activated counts its days from trial"),
+    (STEP + "activated.name", "Activated", "funnel.steps.2.name: "),
+    (STEP + "activated.name", "2nd", "funnel.steps.2.name: "),
+    (STEP + "activated.name", "signup", "funnel: signup stands there twice"),
+    (STEP + "activated.name", "user_id", "user_id is a column already"),
+    (STEP + "activated.people", "paid", "funnel: paid stands there twice"),
+    (STEP + "activated.people", "cohort_month", "cohort_month is a column already"),
+    (STEP + "activated.noun", "paid", "funnel: paid stands there twice"),
+    (STEP + "signup.name", "joined", "funnel: "),
+    (STEP + "signup.or_user_date", ["birthday"], "funnel.steps.1.or_user_date.0: "),
+    (STEP + "paid.or_user_date", ["signup_date"], "funnel.steps.3: or_user_date goes with any_of only"),
+    (STEP + "paid.subscription", {}, "funnel.steps.3.subscription.mrr_above: is missing"),
+    (STEP + "paid.subscription.mrr_above", -1, "funnel.steps.3.subscription.mrr_above: "),
+    (STEP + "paid.subscription.mrr_above", float("nan"), "funnel.steps.3.subscription.mrr_above: "),
+    (STEP + "paid.subscription.mrr_above", float("inf"), "funnel.steps.3.subscription.mrr_above: "),
+    # Health
+    ("health.window_days", 6, "health.window_days: "),
+    ("health.window_days", 367, "health.window_days: "),
+    ("health.active_days.points", 41, "health: the points add up to 101, not to 100"),
+    ("health.active_days.points", -40, "health.active_days.points: "),
+    ("health.active_days.target", 0, "health.active_days.target: "),
+    ("health.active_days.target", 29, "health: nobody is active on 29 of 28 days"),
+    ("health.features.target", 7, "health.features.target: there are only 6 features"),
+    ("health.plan.share", {"Pro": 1.1}, "health.plan.share.Pro: "),
+    ("health.plan.share", {"Pro": -0.1}, "health.plan.share.Pro: "),
+    ("health.statuses", [], "health.statuses: "),
+    ("health.statuses", [{"name": "well", "from_score": 10}], "health: the statuses go from the highest"),
+    ("health.statuses", SHIPPED["health"]["statuses"][::-1], "health: the statuses go from the highest"),
+    # Who may leave, who may want more
+    ("at_risk.below_score", 101, "at_risk.below_score: "),
+    ("at_risk.after_signup_days", -1, "at_risk.after_signup_days: "),
+    ("upsell_ready.active_days", 29, "upsell_ready.active_days: nobody has so many in 28 days"),
+    ("upsell_ready.features", 7, "upsell_ready.features: there are only 6 features"),
+    ("upsell_ready.features", 0, "upsell_ready.features: "),
+    ("upsell_ready.weeks", 5, "upsell_ready.weeks: 5 weeks are longer than"),
+    ("upsell_ready.active_days_each_week", 8, "upsell_ready.active_days_each_week: "),
+    # What a row must be
+    ("quality.earliest_date", "2000-13-01", "quality.earliest_date: "),
+    ("quality.event_days_ahead", -1, "quality.event_days_ahead: "),
+    ("quality.event_days_ahead", 0.5, "quality.event_days_ahead: "),
+    ("quality.subscription_days_ahead", 10_001, "quality.subscription_days_ahead: "),
+    ("quality.max_rejected_rate", 5, "quality.max_rejected_rate: "),
+    ("quality.min_rejected_rows", -1, "quality.min_rejected_rows: "),
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [pytest.param(*m, id=f"{m[0]} {m[1] if m[1] is not ... else 'missing'}") for m in MISTAKES],
+)
+def test_a_mistake_gives_one_sentence(key: str, value: Any, says: str, sentence_about: Callable[..., str]) -> None:
+    sentence = sentence_about(yaml.safe_dump(changed((key, value))))
+    assert sentence.startswith("FILE: ")
+    assert says in sentence
+    assert "Value error" not in sentence
+    assert sentence.endswith("; mend it and run again.")
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ({"active_days": {"days": 8, "window_days": 7}}, "8 different days do not fit into 7 days"),
+        ({"active_days": {"days": 0, "window_days": 7}}, "funnel.steps.2.active_days.days: "),
+        ({"active_days": {"days": 3}}, "funnel.steps.2.active_days.window_days: is missing"),
+        ({"all_of": ["activated", "created"]}, "funnel step activated names created"),
+        ({"all_of": []}, "funnel.steps.2.all_of: "),
+    ],
+)
+def test_a_mistake_in_another_rule(rule: dict[str, Any], says: str, sentence_about: Callable[..., str]) -> None:
+    changes = [(STEP + "activated.any_of", ...), *((STEP + f"activated.{name}", value) for name, value in rule.items())]
+    assert says in sentence_about(yaml.safe_dump(changed(*changes)))
+
+
+def test_several_mistakes_give_the_first_and_how_many_there_are(sentence_about: Callable[..., str]) -> None:
+    content = changed(("health.window_days", 6), ("at_risk.below_score", 101), ("quality.max_rejected_rate", 5))
+    assert re.search(r"FILE: health\.window_days: .*\(and 2 more\); mend it", sentence_about(yaml.safe_dump(content)))
+
+
+# --- A small world in which every word of the dictionary matters ---
+
+FIRST, LAST = date(2026, 1, 1), date(2026, 4, 30)
+PLANS, FEATURES = SHIPPED["subscriptions"]["plans"], SHIPPED["features"]["names"]
+
+
+def world() -> Rows:
+    """What has arrived by the last day: users one after the other, each a little different from the one before."""
+    users, events, subscriptions = [], [], []
+
+    def happen(user: str, event: str, day: date, hour: int = 12, **more: str) -> None:
+        moment = f"{day}T{hour:02}:00:00"
+        events.append(
+            {"event_id": f"{user} {event} {moment} {len(events)}", "user_id": user, "event_type": event} | more
+        )
+        events[-1]["event_timestamp"] = moment
+
+    for n in range(48):
+        user, day = f"user {n:02}", FIRST + timedelta(days=2 * n)
+        users.append({"user_id": user, "signup_date": f"{day}T10:00:00"})
+        users[-1]["first_visit_date"] = (day - timedelta(days=n % 5)).isoformat()
+        happen(user, "visit", day - timedelta(days=n % 3), 9, utm_source=["google", "bing"][n % 2])
+        happen(user, "activated", day + timedelta(days=n % 10))
+        happen(user, "paid", day + timedelta(days=n % 4))
+        if n % 3 == 0:
+            row = {"subscription_id": user, "user_id": user, "plan_name": PLANS[n % 2], "mrr": str(29 + n)}
+            row |= {
+                "start_date": (day + timedelta(days=2 * n)).isoformat(),
+                "status": "trial" if n % 9 == 0 else "active",
+            }
+            subscriptions.append(row)
+        for active in (day + timedelta(days=k * (1 + n % 4)) for k in range(60)):
+            if active <= LAST:
+                happen(user, "daily_active", active)
+        for feature in FEATURES[: n % 7]:
+            happen(user, "feature_used", min(LAST, day + timedelta(days=100)), feature_name=feature)
+    happen("user 47", "feature_used", LAST - timedelta(days=3), feature_name="api")
+    happen("visitor", "visit", LAST + timedelta(days=1))
+    other = {"user_id": "user 46", "plan_name": "Pro", "mrr": "500", "start_date": "2026-04-20"}
+    subscriptions += [
+        other | {"subscription_id": "cancelled", "status": "cancelled"},
+        other | {"subscription_id": "paused", "status": "paused", "user_id": "user 44"},
+        other | {"subscription_id": "team", "status": "active", "plan_name": "Team", "user_id": "user 43"},
+        other | {"subscription_id": "ahead", "status": "active", "start_date": "2026-08-01", "user_id": "user 41"},
+    ]
+    return {"raw_users": users, "raw_events": events, "raw_subscriptions": subscriptions}
+
+
+WORLD = Batches({LAST: world()})
+NEXT = LAST + timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    """The world by the shipped dictionary."""
+    warehouse = Warehouse(tmp_path_factory.mktemp("definitions") / "published.db", WORLD)
+    warehouse.run(FIRST, LAST)
+    yield warehouse
+    warehouse.connection.close()
+
+
+@pytest.fixture
+def copy(published: Warehouse, tmp_path: Path) -> Iterator[Callable[[Sql], Warehouse]]:
+    """Makes copies of the published warehouse, with statements of one's own."""
+    made: list[Warehouse] = []
+
+    def make(sql: Sql) -> Warehouse:
+        path = tmp_path / f"copy {len(made)}.db"
+        published.connection.execute("vacuum into ?", (str(path),))
+        made.append(Warehouse(path, WORLD, sql))
+        return made[-1]
+
+    yield make
+    for warehouse in made:
+        warehouse.connection.close()
+
+
+def contents(warehouse: Warehouse, layer: str) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each table of a layer."""
+    tables = [(m.name, ", ".join(m.grain)) for m in warehouse.sql.models if m.layer == layer]
+    return {table: warehouse.rows(f"select * from {table} order by {grain}") for table, grain in tables}
+
+
+@pytest.fixture(scope="module")
+def next_day(published: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the tables hold after the next day by the shipped dictionary."""
+    path = tmp_path_factory.mktemp("definitions") / "next day.db"
+    published.connection.execute("vacuum into ?", (str(path),))
+    warehouse = Warehouse(path, WORLD)
+    warehouse.run(NEXT)
+    found = {layer: contents(warehouse, layer) for layer in ("staging", "marts")}
+    warehouse.connection.close()
+    return found
+
+
+# --- A change of a number ---
+
+# Every word that has a say in what people read, with another value.
+CHANGES: list[tuple[str, Any]] = [
+    ("events.types", [t for t in SHIPPED["events"]["types"] if t != "paid"]),
+    ("features.names", [f for f in FEATURES if f != "dashboard"]),
+    ("subscriptions.plans", [*PLANS, "Team"]),
+    ("subscriptions.statuses", [*SHIPPED["subscriptions"]["statuses"], "paused"]),
+    ("subscriptions.trial_statuses", []),
+    ("subscriptions.ended_statuses", []),
+    ("subscriptions.default_currency", "EUR"),
+    ("active.meaningful_events", ["feature_used"]),
+    ("funnel.cohort_by", "signup"),
+    (STEP + "visit.any_of", ["visit", "activated"]),
+    (STEP + "visit.or_user_date", ["signup_date"]),
+    (STEP + "signup.any_of", ["signup", "visit"]),
+    (STEP + "signup.or_user_date", []),
+    (STEP + "activated.any_of", ["activated", "paid"]),
+    (STEP + "activated.within_days", 3),
+    (STEP + "activated.of", "visit"),
+    (STEP + "paid.subscription.mrr_above", 40),
+    (STEP + "paid.within_days", 30),
+    (STEP + "paid.of", "activated"),
+    ("health.window_days", 35),
+    ("health.active_days.target", 12),
+    ("health.features.target", 2),
+    ("health.plan.share", {"Starter": 0.1, "Pro": 0.7, "Enterprise": 1.0}),
+    ("health.statuses", [{"name": "well", "from_score": 60}, {"name": "ill", "from_score": 0}]),
+    ("at_risk.below_score", 60),
+    ("at_risk.after_signup_days", 100),
+    ("upsell_ready.plans", ["Starter"]),
+    ("upsell_ready.active_days", 25),
+    ("upsell_ready.features", 6),
+    ("upsell_ready.weeks", 1),
+    ("upsell_ready.active_days_each_week", 7),
+    ("quality.earliest_date", "2026-01-20"),
+    ("quality.event_days_ahead", 0),
+    ("quality.subscription_days_ahead", 50),
+]
+
+# What only the checks ask, and what gives columns and people their names.
+NO_NUMBERS = ("quality.max_rejected_rate", "quality.min_rejected_rows")
+NAMES = re.compile(r"^funnel\.steps\.\w+\.(name|people|noun)$")
+POINTS = re.compile(r"^health\.\w+\.points$")
+
+
+def keys_of(value: Any, path: str = "") -> Iterator[str]:
+    """All keys of the dictionary that hold a value or a list."""
+    if isinstance(value, list) and path == "funnel.steps":
+        value = {step["name"]: step for step in value}
+    if isinstance(value, dict) and path != "health.plan.share":
+        for key, inner in value.items():
+            yield from keys_of(inner, f"{path}.{key}".lstrip("."))
+    else:
+        yield path
+
+
+def test_every_word_is_changed_somewhere_below() -> None:
+    changes = {key for key, _ in CHANGES}
+    others = {k for k in keys_of(SHIPPED) if k.endswith(".sentence") or NAMES.match(k) or POINTS.match(k)}
+    assert changes | others | set(NO_NUMBERS) == set(keys_of(SHIPPED))
+
+
+@pytest.mark.parametrize(("key", "value"), [pytest.param(*change, id=change[0]) for change in CHANGES])
+def test_a_change_is_in_the_marts_after_the_next_run(
+    key: str, value: Any, copy: Callable[[Sql], Warehouse], next_day: dict[str, Any]
+) -> None:
+    warehouse = copy(sql_of(changed((key, value))))
+    warehouse.run(NEXT)
+
+    assert warehouse.differences_from_rebuild() == []
+    layer = "staging" if key == "subscriptions.default_currency" else "marts"
+    assert contents(warehouse, layer) != next_day[layer]
+
+
+@pytest.mark.parametrize("more", ["active_days", "features", "recency", "plan"])
+def test_other_points_give_other_scores(more: str, copy: Callable[[Sql], Warehouse], next_day: dict[str, Any]) -> None:
+    less = "recency" if more != "recency" else "plan"
+    points = {part: SHIPPED["health"][part]["points"] for part in (more, less)}
+    warehouse = copy(
+        sql_of(changed((f"health.{more}.points", points[more] + 5), (f"health.{less}.points", points[less] - 5)))
+    )
+    warehouse.run(NEXT)
+
+    assert warehouse.differences_from_rebuild() == []
+    assert contents(warehouse, "marts")["dim_user_health"] != next_day["marts"]["dim_user_health"]
+
+
+def test_going_back_gives_the_old_numbers_back(copy: Callable[[Sql], Warehouse], next_day: dict[str, Any]) -> None:
+    warehouse = copy(sql_of(changed((STEP + "activated.within_days", 3))))
+    warehouse.run(NEXT)
+    assert contents(warehouse, "marts") != next_day["marts"]
+
+    warehouse.sql = default_sql()
+    warehouse.run(NEXT)
+    assert contents(warehouse, "marts") == next_day["marts"]
+
+
+# --- A change of a sentence ---
+
+SENTENCES = [key for key in keys_of(SHIPPED) if key.endswith("sentence")]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [*((key, "Said in other words.") for key in SENTENCES), *((key, 1) for key in NO_NUMBERS)]
+)
+def test_what_no_number_depends_on_is_no_other_definition(key: str, value: Any) -> None:
+    assert sql_of(changed((key, value))).definitions_hash == default_sql().definitions_hash
+
+
+def in_scope(warehouse: Warehouse) -> tuple[int, list[str]]:
+    """Whether everything was in scope just before the publish of the next day, and the months of the funnel that were."""
+    seen: list[Any] = []
+
+    def look(task: str) -> None:
+        if task == "publish":
+            ((everything,),) = warehouse.query("select everything from run_state")
+            seen.append((everything, [m for (m,) in warehouse.query("select * from scope__fct_acquisition_funnel")]))
+
+    warehouse.run(NEXT, before_task=look)
+    return seen[0]
+
+
+def test_another_sentence_does_not_put_everything_in_scope(
+    copy: Callable[[Sql], Warehouse], next_day: dict[str, Any]
+) -> None:
+    warehouse = copy(sql_of(changed(*((key, "Said in other words.") for key in SENTENCES))))
+    everything, months = in_scope(warehouse)
+    assert not everything
+    # The month of the batch, and January, whose windows have closed with the day.
+    assert months == ["2026-01-01", "2026-05-01"]
+    assert contents(warehouse, "marts") == next_day["marts"]
+
+
+def test_another_number_puts_everything_in_scope(copy: Callable[[Sql], Warehouse]) -> None:
+    everything, months = in_scope(copy(sql_of(changed((STEP + "activated.within_days", 3)))))
+    assert everything
+    assert len(months) > 4
+
+
+# --- A change of the steps ---
+
+
+def with_trial() -> Sql:
+    """The shipped steps, and one between the signup and the activation."""
+    trial = {"name": "trial", "sentence": "", "people": "trials", "noun": "trial", "any_of": ["activated", "paid"]}
+    steps = SHIPPED["funnel"]["steps"]
+    return sql_of(changed(("funnel.steps", [*steps[:2], trial, *steps[2:]])))
+
+
+FUNNELS = ("fct_acquisition_funnel", "fct_acquisition_funnel_by_channel")
+GAINED = {"trials", "signup_to_trial_rate", "trial_to_activation_rate"}
+LOST = {"signup_to_activation_rate"}
+
+
+def columns(warehouse: Warehouse, table: str) -> set[str]:
+    return {row[1] for row in warehouse.query(f"pragma table_info({table})")}
+
+
+@pytest.mark.parametrize("table", FUNNELS)
+def test_a_further_step_adds_its_columns_and_loses_no_row(table: str, copy: Callable[[Sql], Warehouse]) -> None:
+    warehouse = copy(with_trial())
+    before = columns(warehouse, table)
+    kept = ", ".join(sorted(before - LOST))
+    rows = warehouse.rows(f"select {kept} from {table}")
+    assert rows
+
+    prepare(warehouse.connection, warehouse.sql)
+    assert warehouse.rows(f"select {kept} from {table}") == rows
+    assert warehouse.query(f"select trials from {table} where trials is not null") == []
+
+    warehouse.run(NEXT)
+    assert columns(warehouse, table) == (before | GAINED) - LOST
+    assert warehouse.query(f"select trials from {table} where trials is null") == []
+    assert sum(n for (n,) in warehouse.query(f"select trials from {table}")) > 10
+    assert len(warehouse.rows(f"select * from {table}")) >= len(rows)
+    assert warehouse.differences_from_rebuild() == []
+
+
+@pytest.mark.parametrize("table", FUNNELS)
+def test_a_step_that_is_removed_takes_its_columns_with_it(
+    table: str, copy: Callable[[Sql], Warehouse], next_day: dict[str, Any]
+) -> None:
+    warehouse = copy(with_trial())
+    warehouse.run(LAST)
+    assert GAINED <= columns(warehouse, table)
+    rows = warehouse.query(f"select count(*), sum(visitors), sum(paid) from {table}")
+
+    warehouse.sql = default_sql()
+    prepare(warehouse.connection, warehouse.sql)
+    assert not GAINED & columns(warehouse, table)
+    assert warehouse.query(f"select count(*), sum(visitors), sum(paid) from {table}") == rows
+
+    warehouse.run(NEXT)
+    assert contents(warehouse, "marts")[table] == next_day["marts"][table]
+    assert warehouse.differences_from_rebuild() == []
+
+
+def test_a_further_step_that_is_taken_back_before_it_was_published_leaves_nothing_behind(
+    copy: Callable[[Sql], Warehouse], next_day: dict[str, Any]
+) -> None:
+    """As when a run with the new dictionary fails at its source, and somebody restores the old one."""
+    warehouse = copy(with_trial())
+    prepare(warehouse.connection, warehouse.sql)
+
+    warehouse.sql = default_sql()
+    warehouse.run(NEXT)
+    assert warehouse.differences_from_rebuild() == []
+    assert contents(warehouse, "marts") == next_day["marts"]
+
+
+def test_a_run_with_a_new_dictionary_that_is_killed_at_any_task_is_finished_by_the_next(
+    copy: Callable[[Sql], Warehouse], next_day: dict[str, Any]
+) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(task: str) -> None:
+        if task == killed_at:
+            raise Killed
+
+    for killed_at in ("stg_users", "int_funnel_steps", "fct_acquisition_funnel", "publish"):
+        warehouse = copy(with_trial())
+        with pytest.raises(Killed):
+            warehouse.run(NEXT, before_task=kill)
+        warehouse.query("delete from lease")
+        warehouse.connection.commit()
+        warehouse.sql = default_sql()
+        warehouse.run(NEXT)
+        assert contents(warehouse, "marts") == next_day["marts"], killed_at
+
+
+@pytest.mark.parametrize(
+    "word", ["order", "group", "select", "from", "case", "all", "values", "user", "t", "everybody"]
+)
+@pytest.mark.parametrize("key", ["name", "people", "noun"])
+def test_a_step_has_any_name_that_is_not_refused(key: str, word: str, tmp_path: Path) -> None:
+    """Words of SQL are words of business, too: an order, a group, a case."""
+    content = changed((STEP + f"activated.{key}", word))
+    try:
+        sql = sql_of(content)
+    except ValueError:
+        return
+    warehouse = Warehouse(tmp_path / "named.db", WORLD, sql)
+    warehouse.run(LAST)
+    step = content["funnel"]["steps"][STEPS["activated"]]
+    rate = f"signup_to_{step['noun']}_rate"
+    ((most, least),) = warehouse.query(f'select max("{step["people"]}"), min({rate}) from fct_acquisition_funnel')
+    assert most > 1 > least
+    warehouse.connection.close()

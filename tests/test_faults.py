@@ -1,0 +1,752 @@
+"""What goes wrong around a run, and what is left then. docs/faults.md says it in words; each line of it names a test."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import resource
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from worlds import Batches, Warehouse, default_sql
+
+from growth import pipeline
+from growth.days import Days, days_of_run
+from growth.errors import UserError
+from growth.models import LAYERS, tables
+from growth.sources.files import Files
+from growth.sources.synthetic import Synthetic
+from growth.warehouse import Refused, plain_errors
+
+HOME = Path(__file__).parents[1]
+
+LOADED = (date(2024, 11, 1), date(2025, 1, 30))
+NEXT = Days(date(2025, 1, 31), date(2025, 2, 1))  # with a month boundary, so that months are begun and closed
+
+# Children of this process: what is imported already need not be imported fifty times.
+processes = multiprocessing.get_context("fork")
+
+
+def source() -> Synthetic:
+    return Synthetic(scale=0.2)
+
+
+def marts(connection: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """All that people read, in one read transaction."""
+    connection.execute("begin")
+    content = {
+        table: connection.execute(f"select * from {table} order by 1, 2, 3").fetchall() for table in tables("marts")
+    }
+    content["as of"] = connection.execute("select published_date from run_state").fetchall()
+    connection.rollback()
+    return content
+
+
+def read(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return marts(connection)
+
+
+def copy(path: Path, to: Path) -> Path:
+    with closing(sqlite3.connect(path)) as old, closing(sqlite3.connect(to)) as new:
+        old.backup(new)
+    return to
+
+
+def run(path: Path, days: Days = NEXT, run_id: str = "run", prepare: Any = None, **options: Any) -> None:
+    """A run by a process of its own would do this: its own connection, closed at the end."""
+    with plain_errors(str(path)), closing(sqlite3.connect(path)) as connection:
+        connection.execute("pragma synchronous = off")
+        if prepare:
+            prepare(connection)
+        pipeline.run(connection, default_sql(), options.pop("source", None) or source(), days, run_id, **options)
+
+
+def take_over(path: Path) -> None:
+    """What the next run's claim does, once Airflow says that the run which holds the warehouse has ended."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("delete from lease")
+
+
+def differences_from_rebuild(path: Path) -> list[str]:
+    warehouse = Warehouse(path, source())
+    found = warehouse.differences_from_rebuild()
+    warehouse.connection.close()
+    return found
+
+
+def sentence_of(act: Callable[[], object]) -> str:
+    with pytest.raises(UserError) as caught:
+        act()
+    said = str(caught.value)
+    assert len(said.splitlines()) == 1
+    assert said.endswith(".")
+    return said
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse of three months, to be copied."""
+    path = tmp_path_factory.mktemp("loaded") / "warehouse.db"
+    run(path, Days(*LOADED), "first load")
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(loaded: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Any, ...]]]:
+    """What people read after the next run when nothing goes wrong."""
+    path = copy(loaded, tmp_path_factory.mktemp("undisturbed") / "warehouse.db")
+    run(path)
+    assert differences_from_rebuild(path) == []
+    assert read(path) != read(loaded)
+    return read(path)
+
+
+# --- Killed
+
+
+def statements(connection: sqlite3.Connection, then: Callable[[], None]) -> None:
+    """Have something done at the beginning of each statement."""
+    connection.set_trace_callback(lambda _: then())
+
+
+def instructions(connection: sqlite3.Connection, then: Callable[[], None]) -> None:
+    """Have something done every hundred steps within the statements."""
+    connection.set_progress_handler(lambda: then() or 0, 100)
+
+
+def killed_at(moment: int) -> Callable[[], None]:
+    left = [moment]
+
+    def count() -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return count
+
+
+def moments_of_a_run(loaded: Path, folder: Path) -> list[tuple[Any, int]]:
+    """Fifty random moments of a run, half of them between statements and half of them within one."""
+    rng = Random(7)
+    moments = []
+    for kind in (statements, instructions):
+        counted = [0]
+
+        def count(counted: list[int] = counted) -> None:
+            counted[0] += 1
+
+        run(copy(loaded, folder / f"{kind.__name__}.db"), prepare=lambda c, kind=kind, count=count: kind(c, count))
+        moments += [(kind, moment) for moment in rng.sample(range(counted[0] * 95 // 100), 25)]
+    return moments
+
+
+def test_a_run_that_is_killed_at_any_moment_is_finished_by_the_next(loaded, undisturbed, tmp_path):
+    before = read(loaded)
+    wrong = []
+    published = 0
+    for number, (kind, moment) in enumerate(moments_of_a_run(loaded, tmp_path)):
+        path = copy(loaded, tmp_path / "killed.db")
+        prepare = lambda c, kind=kind, moment=moment: kind(c, killed_at(moment))  # noqa: E731
+        child = processes.Process(target=run, args=(path,), kwargs={"prepare": prepare})
+        child.start()
+        child.join(60)
+
+        left = read(path)
+        published += left == undisturbed
+        if number % 2:
+            run(path)  # Airflow tries the task again
+        else:
+            take_over(path)
+            run(path, run_id="another run")
+        found = differences_from_rebuild(path)
+        if child.exitcode != -signal.SIGKILL or left not in (before, undisturbed) or read(path) != undisturbed or found:
+            wrong.append((kind.__name__, moment, child.exitcode, found[:3]))
+        path.unlink()
+    assert wrong == []
+    assert published < 25  # most were killed before they had published
+
+
+def test_a_killed_run_leaves_its_work_to_a_run_of_another_day(loaded, undisturbed, tmp_path):
+    """The batches that it had landed are in scope until somebody publishes."""
+    path = copy(loaded, tmp_path / "killed.db")
+
+    class Killed(BaseException):
+        pass
+
+    def stop(task: str) -> None:
+        if task == "check_intermediate":
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(path, before_task=stop)
+    assert read(path) == read(loaded)
+    take_over(path)
+    run(path, Days(date(2025, 1, 3), date(2025, 1, 3)), "a repair of another day")
+
+    assert read(path) == undisturbed
+    assert differences_from_rebuild(path) == []
+
+
+# --- No room, no disk
+
+
+def test_a_full_disk_loses_nothing_that_was_published(loaded, undisturbed, tmp_path):
+    path = copy(loaded, tmp_path / "full.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("vacuum")
+        (pages,) = connection.execute("pragma page_count").fetchone()
+    before = read(path)
+    stopped_in = set()
+    for more in range(40):
+        tasks: list[str] = []
+
+        def limit(connection: sqlite3.Connection, pages: int = pages + more) -> None:
+            connection.execute(f"pragma max_page_count = {pages}")
+
+        try:
+            run(path, prepare=limit, before_task=tasks.append)
+            break
+        except UserError as error:
+            assert str(error) == f"The warehouse {path} has no room left on its disk: make room, then run again."
+            assert read(path) == before
+            stopped_in.add(tasks[-1])
+
+    assert len(stopped_in) > 2, stopped_in
+    assert read(path) == undisturbed
+    assert differences_from_rebuild(path) == []
+
+
+def limited(path: Path, size: int, answer: Any) -> None:
+    """A run whose files cannot grow beyond a size: writing gives an error, as a broken disk does."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    try:
+        run(path)
+        answer.send("published")
+    except UserError as error:
+        answer.send(str(error))
+    except BaseException as error:
+        answer.send(f"{type(error).__name__}: {error}")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.1, 0.2])
+def test_a_disk_that_gives_errors_loses_nothing_that_was_published(loaded, undisturbed, tmp_path, share):
+    path = copy(loaded, tmp_path / "broken.db")
+    heard, answer = processes.Pipe(duplex=False)
+    child = processes.Process(target=limited, args=(path, int(path.stat().st_size * share), answer))
+    child.start()
+    answer.close()
+    said = heard.recv()
+    child.join(60)
+
+    assert said == f"The warehouse {path} cannot be written, the disk gave an error: check the disk, then run again."
+    assert read(path) == read(loaded)
+    run(path)
+    assert read(path) == undisturbed
+
+
+# --- Locked
+
+
+def hold(path: Path, held: Any, release: Any) -> None:
+    """Another process that writes, until it is told to end."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("begin immediate")
+        held.set()
+        release.wait(60)
+        connection.execute("rollback")
+
+
+@pytest.fixture
+def other_writer() -> Iterator[Callable[[Path], Any]]:
+    """Locks a warehouse from another process; gives what ends that."""
+    started = []
+
+    def start(path: Path) -> Any:
+        held, release = processes.Event(), processes.Event()
+        child = processes.Process(target=hold, args=(path, held, release))
+        child.start()
+        assert held.wait(60)
+        started.append((child, release))
+        return release
+
+    yield start
+    for child, release in started:
+        release.set()
+        child.join(60)
+
+
+def test_a_lock_of_another_process_is_waited_for_and_readers_are_not_blocked(
+    loaded, undisturbed, tmp_path, other_writer
+):
+    path = copy(loaded, tmp_path / "locked.db")
+    release = other_writer(path)
+    runner = threading.Thread(target=run, args=(path,))
+    runner.start()
+    with closing(sqlite3.connect(path, timeout=0)) as reader:
+        for _ in range(10):
+            assert marts(reader) == read(loaded)
+            time.sleep(0.05)
+    assert runner.is_alive()
+    release.set()
+    runner.join(60)
+
+    assert read(path) == undisturbed
+
+
+class ImpatientCursor(sqlite3.Cursor):
+    def execute(self, statement: str, *arguments: Any) -> Any:
+        return super().execute(statement.replace("busy_timeout = 60000", "busy_timeout = 200"), *arguments)
+
+
+class Impatient(sqlite3.Connection):
+    """A connection that waits for 0.2 seconds where the product says a minute."""
+
+    def cursor(self, *_: Any) -> ImpatientCursor:
+        return super().cursor(ImpatientCursor)
+
+    def execute(self, *arguments: Any) -> Any:
+        return self.cursor().execute(*arguments)
+
+
+def test_a_lock_that_stays_is_one_sentence(loaded, undisturbed, tmp_path, other_writer):
+    path = copy(loaded, tmp_path / "locked.db")
+    release = other_writer(path)
+
+    def impatient() -> None:
+        with closing(sqlite3.connect(path, timeout=0, factory=Impatient)) as connection, plain_errors(str(path)):
+            pipeline.run(connection, default_sql(), source(), NEXT, "run")
+
+    said = sentence_of(impatient)
+    release.set()
+    run(path)
+
+    assert said == (
+        f"The warehouse {path} stayed locked by another process for a minute: end that process, then run again."
+    )
+    assert read(path) == undisturbed
+
+
+def test_a_reader_that_stays_for_long_stops_no_run_and_sees_no_change(loaded, undisturbed, tmp_path):
+    path = copy(loaded, tmp_path / "read.db")
+    with closing(sqlite3.connect(path)) as reader:
+        reader.execute("begin")
+        before = reader.execute("select * from dim_user_health order by 1").fetchall()
+        run(path)
+        assert reader.execute("select * from dim_user_health order by 1").fetchall() == before
+
+    assert read(path) == undisturbed
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(0.0, id="connections that last and do not wait"),
+        pytest.param(5.0, id="a connection for each read, with the wait that drivers have"),
+    ],
+)
+def test_readers_see_one_runs_tables_and_are_never_refused(loaded, tmp_path, seconds):
+    path = copy(loaded, tmp_path / "read.db")
+    sets = [read(path)]
+    reads: list[dict[str, list[tuple[Any, ...]]]] = []
+    wrong: list[str] = []
+    stop = threading.Event()
+
+    def reader() -> None:
+        connection = sqlite3.connect(path, timeout=seconds)
+        while not stop.is_set():
+            if seconds:
+                connection.close()
+                connection = sqlite3.connect(path, timeout=seconds)
+            try:
+                reads.append(marts(connection))
+            except sqlite3.Error as error:
+                wrong.append(str(error))
+        connection.close()
+
+    readers = [threading.Thread(target=reader) for _ in range(3)]
+    for thread in readers:
+        thread.start()
+    try:
+        for number in range(20):
+            day = NEXT.first + timedelta(days=number)
+            run(path, Days(day, day), f"run {number}")
+            sets.append(read(path))
+    finally:
+        stop.set()
+        for thread in readers:
+            thread.join(60)
+
+    wrong += [f"a mixture, {found['as of']}" for found in reads if found not in sets]
+    assert wrong == []
+    assert len({sets.index(found) for found in reads}) > 10
+    assert all(a != b for a, b in pairwise(sets))
+
+
+# --- Two runs at once
+
+
+def test_a_second_run_is_refused_until_the_first_has_ended(loaded, undisturbed, tmp_path):
+    path = copy(loaded, tmp_path / "two.db")
+    reached, go_on = processes.Event(), processes.Event()
+
+    def wait(task: str) -> None:
+        if task == "int_funnel_steps":
+            reached.set()
+            assert go_on.wait(60)
+
+    first = processes.Process(target=run, args=(path,), kwargs={"run_id": "first", "before_task": wait})
+    first.start()
+    assert reached.wait(60)
+    with closing(sqlite3.connect(path)) as connection:
+        raw = connection.execute("select count(*) from raw_events").fetchone()
+    said = sentence_of(lambda: run(path, Days(date(2025, 2, 2), date(2025, 2, 2)), "second"))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("select count(*) from raw_events").fetchone() == raw
+    assert read(path) == read(loaded)
+    go_on.set()
+    first.join(60)
+
+    assert first.exitcode == 0
+    assert said == (
+        "The warehouse is held by run first of without_airflow: let that run end or mark it as failed,"
+        " then clear this task."
+    )
+    assert read(path) == undisturbed
+    run(path, Days(date(2025, 2, 2), date(2025, 2, 2)), "second")
+    assert differences_from_rebuild(path) == []
+
+
+def run_until_done(path: Path, days: list[date], name: str) -> None:
+    """Run some days one after the other, each again for as long as it is refused."""
+    for day in days:
+        while True:
+            try:
+                run(path, Days(day, day), f"{name} {day}")
+                break
+            except Refused:
+                time.sleep(0.01)
+
+
+def test_runs_of_two_processes_at_once_mix_nothing(loaded, tmp_path):
+    path = copy(loaded, tmp_path / "two.db")
+    days = [NEXT.first + timedelta(days=n) for n in range(10)]
+    children = [
+        processes.Process(target=run_until_done, args=(path, days[::2], "even")),
+        processes.Process(target=run_until_done, args=(path, days[1::2][::-1], "odd, backwards")),
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(120)
+
+    assert [child.exitcode for child in children] == [0, 0]
+    assert read(path)["as of"] == [(days[-1].isoformat(),)]
+    assert differences_from_rebuild(path) == []
+    alone = copy(loaded, tmp_path / "one.db")
+    run(alone, Days(days[0], days[-1]))
+    assert read(path) == read(alone)
+
+
+# --- The warehouse changed by hand
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("alter table raw_events rename column feature_name to feature", "feature_name"),
+        ("drop table raw_subscriptions", "raw_subscriptions"),
+        ("alter table stg_users rename column signup_day to day_of_signup", "signup_day"),
+        ("drop table int_user_engagement", "int_user_engagement"),
+        ("alter table dim_user_health rename column health_status to status", "health_status"),
+        ("drop table fct_acquisition_funnel", "fct_acquisition_funnel"),
+        ("drop view typed_events", "typed_events"),
+        ("drop table lease", "lease"),
+        ("drop table calendar_months", "calendar_months"),
+    ],
+)
+def test_a_warehouse_changed_by_hand_is_one_sentence(loaded, tmp_path, damage, said):
+    path = copy(loaded, tmp_path / "damaged.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("pragma legacy_alter_table = on")  # leaves the views as they are
+        connection.execute(damage)
+    with closing(sqlite3.connect(path)) as connection:
+        before = {t: rows(connection, t) for t in tables("marts")}
+
+    sentence = sentence_of(lambda: run(path))
+
+    assert f"The warehouse {path} and the SQL do not fit (" in sentence
+    assert said in sentence
+    assert "mend the model that was edited, or restore a copy of the warehouse" in sentence
+    with closing(sqlite3.connect(path)) as connection:
+        assert {t: rows(connection, t) for t in tables("marts")} == before
+
+
+def rows(connection: sqlite3.Connection, table: str) -> list[tuple[Any, ...]] | str:
+    try:
+        return connection.execute(f"select * from {table} order by 1, 2, 3").fetchall()
+    except sqlite3.OperationalError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("where", [0.1, 0.5, 0.9])
+def test_a_damaged_warehouse_is_one_sentence(loaded, tmp_path, where):
+    path = copy(loaded, tmp_path / "damaged.db")
+    content = bytearray(path.read_bytes())
+    start = int(len(content) * where)
+    for page in range(start // 4096, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 200] = b"\xff" * 200
+    path.write_bytes(content)
+
+    assert sentence_of(lambda: run(path)) == f"The warehouse {path} is a damaged SQLite database: restore a copy of it."
+
+
+# --- The source
+
+
+MAPPING = """
+files:
+  - pattern: events.csv
+    arrival: at
+    dates: {at: iso}
+    feeds:
+      - {table: raw_events, columns: {event_id: id, user_id: user, event_type: what, event_date: {day: at}}}
+      - {table: raw_users, columns: {user_id: user, signup_date: {day: at}}}
+"""
+
+
+def delivered(folder: Path, lines: int) -> Files:
+    (folder / "shop.yaml").write_text(MAPPING)
+    days = [date(2025, 1, 1) + timedelta(days=n // 40) for n in range(lines)]
+    text = [f"e{n},u{n % 17},daily_active,{day}\n" for n, day in enumerate(days)]
+    (folder / "events.csv").write_text("id,user,what,at\n" + "".join(text))
+    return Files(folder / "shop.yaml", folder)
+
+
+def all_days(files: Files) -> Days:
+    return Days(files.first_day, files.last_day)
+
+
+def test_a_source_file_that_cannot_be_read_lands_nothing(tmp_path):
+    path = tmp_path / "warehouse.db"
+    first = delivered(tmp_path, 400)
+    run(path, all_days(first), source=first)
+    before = read(path)
+    whole = (tmp_path / "events.csv").read_bytes()
+    days = all_days(first)
+    for damaged in (b"", whole[:7], b"\x89PNG\r\n" + whole, whole + b"\xff\xfe", whole.replace(b",at", b",when", 1)):
+        (tmp_path / "events.csv").write_bytes(damaged)
+        said = sentence_of(lambda: run(path, days, source=Files(tmp_path / "shop.yaml", tmp_path)))
+        assert str(tmp_path / "events.csv") in said
+        assert read(path) == before
+
+    (tmp_path / "events.csv").write_bytes(whole)
+    run(path, days, source=Files(tmp_path / "shop.yaml", tmp_path))
+    assert read(path) == before
+    assert differences_from_rebuild(path) == []
+
+
+def test_a_source_file_that_grows_while_it_is_read_is_read_as_it_was_at_one_moment(tmp_path):
+    """The line that is half written then is rejected, and landed whole by the next run of its day."""
+    path = tmp_path / "warehouse.db"
+    whole = delivered(tmp_path, 1200)
+    days = all_days(whole)
+    text = (tmp_path / "events.csv").read_bytes()
+    grown = threading.Event()
+
+    def grow() -> None:
+        with (tmp_path / "events.csv").open("wb", buffering=0) as file:
+            for start in range(0, len(text), 97):
+                file.write(text[start : start + 97])
+                time.sleep(0.001)
+        grown.set()
+
+    (tmp_path / "events.csv").write_bytes(text[:1000])
+    writer = threading.Thread(target=grow)
+    writer.start()
+    landed = []
+    while not grown.is_set():
+        files = Files(tmp_path / "shop.yaml", tmp_path)
+        try:
+            found = files.read(files.first_day, files.last_day)["raw_events"]
+        except UserError:
+            continue  # the header was not there yet
+        run(path, all_days(files), source=files)
+        landed.append(len(found))
+        ids = list(found.sort_values("source_row")["event_id"])
+        assert ids[:-1] == [f"e{n}" for n in range(len(ids) - 1)]
+        assert differences_from_rebuild(path) == []
+    writer.join(60)
+    assert len(set(landed)) > 3
+
+    run(path, days, source=Files(tmp_path / "shop.yaml", tmp_path))
+    clean = tmp_path / "clean.db"
+    run(clean, days, source=whole)
+    assert read(path) == read(clean)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("select count(*) from rejects").fetchone() == (0,)
+
+
+# --- Days
+
+
+def people(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    return connection.execute(
+        "select cohort_month, visitors, signups, activated from fct_acquisition_funnel"
+        " where visitors > 0 order by cohort_month"
+    ).fetchall()
+
+
+def test_a_wrong_clock_refuses_days_or_runs_them_and_changes_no_number(loaded, undisturbed, tmp_path):
+    behind, ahead = datetime(2019, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
+    day = datetime(2025, 2, 1, tzinfo=UTC)
+
+    said = sentence_of(lambda: days_of_run(day, day, now=behind))
+    assert said == "The day 2025-02-01 has not begun (it is 2019-01-01 in UTC): run a day that has."
+    assert days_of_run(day, day, "2025-01-31", now=ahead) == NEXT
+
+    # A run that Airflow begins by a clock that stands in the past: its day is before all others, and is no new as-of day.
+    path = copy(loaded, tmp_path / "clock.db")
+    run(path)
+    past = days_of_run(None, behind, now=behind)
+    assert past == Days(date(2018, 12, 31), date(2018, 12, 31))
+    run(path, past, "by a wrong clock")
+    after = read(path)
+    added = [row for row in after["fct_acquisition_funnel"] if row not in undisturbed["fct_acquisition_funnel"]]
+    assert [row[:4] for row in added] == [("2018-12-01", 0, 0, 0)]
+    after["fct_acquisition_funnel"].remove(added[0])
+    assert after == undisturbed
+
+
+def test_no_statement_asks_for_the_time(tmp_path):
+    default_sql().write(tmp_path)
+    scripts = {path.name: path.read_text() for path in tmp_path.glob("*.sql")}
+    scripts |= {f"run/{table}": default_sql().build(table) for layer in LAYERS for table in tables(layer)}
+    scripts |= {"publish": default_sql().publish(), "create": default_sql().create(), "views": default_sql().views()}
+    asks = re.compile(
+        r"\b(current_(date|time|timestamp)|now|localtime|getdate|sysdate|random)\b|(julianday|date|strftime)\(\)"
+    )
+
+    assert len(scripts) > 50
+    for name, script in scripts.items():
+        assert not asks.search(re.sub(r"--[^\n]*|'[^']*[^'a-z][^']*'", "", script)), name
+
+
+def test_the_time_zone_of_the_machine_changes_no_number(loaded, undisturbed, tmp_path):
+    for zone in ("Pacific/Kiritimati", "Pacific/Niue"):
+        path = copy(loaded, tmp_path / f"{zone[-4:]}.db")
+        child = processes.Process(target=run_in_zone, args=(path, zone))
+        child.start()
+        child.join(60)
+        assert child.exitcode == 0
+        assert read(path) == undisturbed
+
+
+def run_in_zone(path: Path, zone: str) -> None:
+    os.environ["TZ"] = zone
+    time.tzset()
+    run(path)
+
+
+def test_an_empty_day_moves_the_day_and_keeps_the_numbers(warehouse):
+    user = {"user_id": "ann", "signup_date": "2025-01-02"}
+    w = warehouse(Batches({date(2025, 1, 2): {"raw_users": [user]}}))
+    w.run(date(2025, 1, 2))
+    before = people(w.connection)
+    w.run(date(2025, 1, 3))
+
+    assert people(w.connection) == before == [("2025-01-01", 1, 1, 0)]
+    assert w.query("select published_date from run_state") == [("2025-01-03",)]
+    assert w.query("select batch_date, sum(rows_landed) from raw_batches group by 1") == [
+        ("2025-01-02", 1),
+        ("2025-01-03", 0),
+    ]
+    assert w.differences_from_rebuild() == []
+
+
+def test_a_leap_day_is_a_day_and_one_that_is_none_is_rejected(warehouse):
+    users = [
+        {"user_id": "leap", "signup_date": "2028-02-29"},
+        {"user_id": "none", "signup_date": "2027-02-29"},
+        {"user_id": "century", "signup_date": "2000-02-29"},
+    ]
+    events = [
+        {"event_id": "1", "user_id": "leap", "event_type": "activated", "event_date": "2028-03-07"},
+        {"event_id": "2", "user_id": "century", "event_type": "activated", "event_date": "2000-03-08"},
+    ]
+    w = warehouse(Batches({date(2028, 2, 29): {"raw_users": users}, date(2028, 3, 7): {"raw_events": events}}))
+    for day in (date(2028, 2, 29), date(2028, 3, 1), date(2028, 3, 7)):
+        w.run(day)
+
+    # Seven days after the 29th of February is the 7th of March; the 8th of March is one too late.
+    assert people(w.connection) == [("2000-02-01", 1, 1, 0), ("2028-02-01", 1, 1, 1)]
+    assert w.query("select reject_reason, json_extract(content, '$.user_id') from rejects") == [
+        ("unreadable signup date", "none")
+    ]
+    assert w.query(
+        "select months_since_signup, active_users, is_complete from fct_engagement_cohorts"
+        " where cohort_month = '2028-02-01' order by 1"
+    ) == [(0, 0, 1), (1, 0, 0)]
+    assert w.differences_from_rebuild() == []
+
+
+@pytest.mark.parametrize(
+    ("moment", "month"),
+    [
+        ("2026-01-31T23:30:00-02:00", "2026-02-01"),
+        ("2026-02-01T01:30:00+02:00", "2026-01-01"),
+        ("2026-01-31T23:59:59.999Z", "2026-01-01"),
+        ("2026-02-01T00:00:00Z", "2026-02-01"),
+        ("2025-12-31T14:00:00-10:00", "2026-01-01"),
+        ("2026-01-01T13:59:59+14:00", "2025-12-01"),
+    ],
+)
+def test_a_month_begins_in_utc(warehouse, moment, month):
+    event = {
+        "event_id": "1",
+        "user_id": "ann",
+        "event_type": "visit",
+        "event_date": moment[:10],
+        "event_timestamp": moment,
+    }
+    w = warehouse(Batches({date(2026, 2, 2): {"raw_events": [event]}}))
+    w.run(date(2026, 2, 2))
+
+    assert people(w.connection) == [(month, 1, 0, 0)]
+
+
+# --- The page about all this
+
+
+def test_every_fault_of_the_page_names_a_test_that_exists():
+    page = (HOME / "docs/faults.md").read_text(encoding="utf-8")
+    faults = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| Fault |")]
+    existing = {
+        name
+        for path in (HOME / "tests").glob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+
+    assert len(faults) > 25
+    for fault in faults:
+        named = re.findall(r"`(test_\w+)`", fault)
+        assert named, f"no test: {fault}"
+        assert set(named) <= existing, set(named) - existing
+
+
+def test_every_test_of_this_file_stands_on_the_page():
+    page = (HOME / "docs/faults.md").read_text(encoding="utf-8")
+    here = re.findall(r"^def (test_\w+)\(", Path(__file__).read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert [name for name in here if not name.startswith("test_every_") and f"`{name}`" not in page] == []
