@@ -23,7 +23,7 @@ from growth.environment import airflow_command, prepare_airflow
 
 ROOT = Path(__file__).parents[1]
 DAG_ID = "saas_growth"
-ENDED = ("success", "failed")
+ENDED = {"success", "failed"}
 TRIES = 10
 
 
@@ -117,19 +117,28 @@ class Airflow:
                     break
         raise AssertionError(refusal)
 
+    def pause(self, is_paused: bool, dag_id: str = DAG_ID) -> None:
+        self.call("PATCH", f"/api/v2/dags/{dag_id}", is_paused=is_paused)
+
     def trigger(self, logical_date: str | None, **conf: Any) -> str:
         """Start a run as the UI does; gives its run id."""
         return self.call("POST", f"/api/v2/dags/{DAG_ID}/dagRuns", logical_date=logical_date, conf=conf)["dag_run_id"]
 
     def backfill(self, first: date, last: date, *options: str) -> None:
-        """Create a backfill as an operator does."""
+        """Create a backfill as an operator does. The DAG must be paused.
+
+        Otherwise Airflow, with SQLite metadata, may find its database locked half way and take back what it has
+        created, and its scheduler may be looking at that and fall over.
+        """
         days = ["--from-date", f"{first}", "--to-date", f"{last}"]
-        for _ in range(TRIES):
-            process = self.project.command("backfill", "create", "--dag-id", DAG_ID, *days, *options)
-            output, _ = process.communicate(timeout=60)
-            if "database is locked" not in output.lower():
-                break
+        process = self.project.command("backfill", "create", "--dag-id", DAG_ID, *days, *options)
+        output, _ = process.communicate(timeout=60)
         assert process.returncode == 0, output
+
+    def forget_backfills(self) -> None:
+        """Airflow takes one backfill at a time, and half a minute to see that all runs of one have ended."""
+        for (number,) in self.project.metadata("select id from backfill where completed_at is null"):
+            self.call("PUT", f"/api/v2/backfills/{number}/cancel")
 
     def clear(self, run_id: str, *tasks: str, downstream: bool = False) -> None:
         """Clear some tasks of a run, or all."""

@@ -237,7 +237,7 @@ def world() -> Rows:
     for n in range(48):
         user, day = f"user {n:02}", FIRST + timedelta(days=2 * n)
         users.append({"user_id": user, "signup_date": f"{day}T10:00:00"})
-        users[-1]["first_visit_date"] = (day - timedelta(days=n % 5)).isoformat()
+        users[-1]["first_visit_date"] = (day - timedelta(days=4)).isoformat()
         happen(user, "visit", day - timedelta(days=n % 3), 9, utm_source=["google", "bing"][n % 2])
         happen(user, "activated", day + timedelta(days=n % 10))
         happen(user, "paid", day + timedelta(days=n % 4))
@@ -253,8 +253,24 @@ def world() -> Rows:
                 happen(user, "daily_active", active)
         for feature in FEATURES[: n % 7]:
             happen(user, "feature_used", min(LAST, day + timedelta(days=100)), feature_name=feature)
-    happen("user 47", "feature_used", LAST - timedelta(days=3), feature_name="api")
     happen("visitor", "visit", LAST + timedelta(days=1))
+
+    # Some who are ready for more, or nearly so, and one who pays for nothing.
+    lately = {
+        "starter": (date(2026, 4, 3), 4, 2, "Starter"),
+        "pro": (date(2026, 4, 3), 5, 2, "Pro"),
+        "for two weeks": (date(2026, 4, 17), 6, 1, "Pro"),
+        "away": (date(2026, 4, 3), 0, 100, "Pro"),
+    }
+    for user, (since, features, every, plan) in lately.items():
+        users.append({"user_id": user, "signup_date": "2026-02-20"})
+        row = {"subscription_id": user, "user_id": user, "plan_name": plan, "mrr": "99", "start_date": "2026-02-21"}
+        subscriptions.append(row | {"status": "active"})
+        for number in range((LAST - since).days // every + 1):
+            happen(user, "daily_active", since + timedelta(days=every * number))
+        for feature in FEATURES[:features]:
+            happen(user, "feature_used", LAST, feature_name=feature)
+
     other = {"user_id": "user 46", "plan_name": "Pro", "mrr": "500", "start_date": "2026-04-20"}
     subscriptions += [
         other | {"subscription_id": "cancelled", "status": "cancelled"},
@@ -325,7 +341,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("subscriptions.default_currency", "EUR"),
     ("active.meaningful_events", ["feature_used"]),
     ("funnel.cohort_by", "signup"),
-    (STEP + "visit.any_of", ["visit", "activated"]),
+    (STEP + "visit.any_of", ["activated"]),
     (STEP + "visit.or_user_date", ["signup_date"]),
     (STEP + "signup.any_of", ["signup", "visit"]),
     (STEP + "signup.or_user_date", []),
@@ -343,14 +359,17 @@ CHANGES: list[tuple[str, Any]] = [
     ("at_risk.below_score", 60),
     ("at_risk.after_signup_days", 100),
     ("upsell_ready.plans", ["Starter"]),
-    ("upsell_ready.active_days", 25),
+    ("upsell_ready.active_days", 16),
     ("upsell_ready.features", 6),
     ("upsell_ready.weeks", 1),
-    ("upsell_ready.active_days_each_week", 7),
-    ("quality.earliest_date", "2026-01-20"),
+    ("upsell_ready.active_days_each_week", 5),
+    ("quality.earliest_date", "2026-01-01"),
     ("quality.event_days_ahead", 0),
     ("quality.subscription_days_ahead", 50),
 ]
+
+# Words of which the marts show nothing in this world; staging does.
+IN_STAGING = ("events.types", "subscriptions.default_currency", "quality.subscription_days_ahead")
 
 # What only the checks ask, and what gives columns and people their names.
 NO_NUMBERS = ("quality.max_rejected_rate", "quality.min_rejected_rows")
@@ -383,7 +402,7 @@ def test_a_change_is_in_the_marts_after_the_next_run(
     warehouse.run(NEXT)
 
     assert warehouse.differences_from_rebuild() == []
-    layer = "staging" if key == "subscriptions.default_currency" else "marts"
+    layer = "staging" if key in IN_STAGING else "marts"
     assert contents(warehouse, layer) != next_day[layer]
 
 
@@ -423,7 +442,7 @@ def test_what_no_number_depends_on_is_no_other_definition(key: str, value: Any) 
 
 
 def in_scope(warehouse: Warehouse) -> tuple[int, list[str]]:
-    """Whether everything was in scope just before the publish of the next day, and the months of the funnel that were."""
+    """Whether everything was in scope just before the publish of the next day, and which months of the funnel were."""
     seen: list[Any] = []
 
     def look(task: str) -> None:
@@ -497,7 +516,7 @@ def test_a_step_that_is_removed_takes_its_columns_with_it(
 ) -> None:
     warehouse = copy(with_trial())
     warehouse.run(LAST)
-    assert GAINED <= columns(warehouse, table)
+    assert columns(warehouse, table) >= GAINED
     rows = warehouse.query(f"select count(*), sum(visitors), sum(paid) from {table}")
 
     warehouse.sql = default_sql()
@@ -544,21 +563,26 @@ def test_a_run_with_a_new_dictionary_that_is_killed_at_any_task_is_finished_by_t
         assert contents(warehouse, "marts") == next_day["marts"], killed_at
 
 
-@pytest.mark.parametrize(
-    "word", ["order", "group", "select", "from", "case", "all", "values", "user", "t", "everybody"]
-)
-@pytest.mark.parametrize("key", ["name", "people", "noun"])
-def test_a_step_has_any_name_that_is_not_refused(key: str, word: str, tmp_path: Path) -> None:
-    """Words of SQL are words of business, too: an order, a group, a case."""
+@pytest.mark.parametrize("word", ["order", "group", "values", "t", "everybody"])
+@pytest.mark.parametrize("key", ["name", "people"])
+def test_a_step_has_any_name_that_is_not_refused(key: str, word: str, warehouse: Callable[..., Warehouse]) -> None:
+    """Words of SQL are words of business, too: an order, a group. And no name is one that a query uses for itself."""
     content = changed((STEP + f"activated.{key}", word))
     try:
         sql = sql_of(content)
     except ValueError:
         return
-    warehouse = Warehouse(tmp_path / "named.db", WORLD, sql)
-    warehouse.run(LAST)
-    step = content["funnel"]["steps"][STEPS["activated"]]
-    rate = f"signup_to_{step['noun']}_rate"
-    ((most, least),) = warehouse.query(f'select max("{step["people"]}"), min({rate}) from fct_acquisition_funnel')
-    assert most > 1 > least
-    warehouse.connection.close()
+    day, next_month = "2026-01-31", "2026-02-01"
+    users = [{"user_id": user, "signup_date": day} for user in ("a", "b")]
+    events = [
+        {"event_id": "x", "user_id": "a", "event_type": "activated", "event_date": day},
+        {"event_id": "y", "user_id": "c", "event_type": "visit", "event_date": next_month},
+    ]
+    batch = date.fromisoformat(day)
+    filled = warehouse(Batches({batch: {"raw_users": users, "raw_events": events}}), sql)
+    filled.run(batch)
+    columns = ", ".join(f'"{step["people"]}"' for step in content["funnel"]["steps"])
+    assert filled.query(f"select cohort_month, {columns} from fct_acquisition_funnel order by 1") == [
+        ("2026-01-01", 2, 2, 1, 0),
+        ("2026-02-01", 1, 0, 0, 0),
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -135,13 +135,15 @@ class ClaimOperator(BaseSensorOperator):
             with closing(connect()) as connection:
                 if not connection.execute("select 1 from sqlite_master where name = 'lease'").fetchone():
                     prepare(connection, sql())
-                if not free_of_others(connection, context):
-                    self.log.info("Another run works on the warehouse: waiting for its end.")
-                    return False
-                hold(connection, context)
-                with connection:
-                    connection.execute("update lease set held_by = ?", (os.environ.get("SAAS_GROWTH_HELD_BY"),))
-        return True
+                # Refused where somebody was quicker.
+                with suppress(Refused):
+                    if free_of_others(connection, context):
+                        hold(connection, context)
+                        with connection:
+                            connection.execute("update lease set held_by = ?", (os.environ.get("SAAS_GROWTH_HELD_BY"),))
+                        return True
+        self.log.info("Another run works on the warehouse: waiting for its end.")
+        return False
 
 
 class TimedHandler:
