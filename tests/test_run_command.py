@@ -10,12 +10,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import date
 from pathlib import Path
 
+import psutil
 import pytest
 from worlds import Batches, Warehouse, changed_definitions
 
@@ -394,27 +394,21 @@ def test_a_killed_run_is_finished_by_the_next_one(second):
     for line in killed.stdout:
         if line.strip().startswith("stg_events"):
             break
-    os.kill(killed.pid, signal.SIGKILL)  # the command alone: its Airflow lives on
+    airflow = psutil.Process(killed.pid).children(recursive=True)
+    for process in airflow:
+        process.suspend()  # it lives on, for as long as this test needs
+    killed.kill()
     killed.wait(timeout=10)
-
-    refused = project.run(DAY="2025-04-02")
-    os.killpg(killed.pid, signal.SIGKILL)
+    try:
+        refused = project.run(DAY="2025-04-02")
+    finally:
+        for process in airflow:
+            process.kill()
+    psutil.wait_procs(airflow, timeout=10)
     killed.communicate(timeout=10)
-    wait_for_end(project)
     done = project.run(DAY="2025-04-02")
 
     assert refused.stderr == "Another `make run` is at work in this folder: let it end first.\n"
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{PAGE} 2025-04-02" in done.stdout
     assert verify(project.root / "data/saas_funnel.db", Sql(definitions.load())).differences == []
-
-
-def wait_for_end(project: Project) -> None:
-    """Until the lock of the killed command is free."""
-    for _ in range(100):
-        try:
-            with run._alone(project.root / ".airflow/run.lock"):
-                return
-        except UserError:
-            time.sleep(0.1)
-    raise AssertionError("the killed run did not end")

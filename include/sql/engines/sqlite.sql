@@ -76,6 +76,14 @@ cross join {{ table }} as t
 insert or ignore into {{ table }} ({{ columns | join(', ') }})
 {%- endmacro -%}
 
+{#- All rows of a table when a run computes everything again, otherwise none, and then none is read. -#}
+{%- macro all_if_everything(table, columns) -%}
+select t.{{ columns | join(', t.') }}
+from run_state as r
+cross join {{ table }} as t
+where r.everything = 1
+{%- endmacro -%}
+
 {#- Transactions: one writer at a time, who waits up to a minute for the one before; readers are never blocked. ---- -#}
 
 {%- macro begin() -%}

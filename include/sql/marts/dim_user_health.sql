@@ -10,19 +10,22 @@ with users as (
         u.signup_month as cohort_month,
         u.signup_day,
         r.as_of_day,
-        r.as_of_day - {{ h.window_days }} + 1 as window_from
+        r.as_of_day - {{ h.window_days }} + 1 as window_from,
+        (
+            select max(e.activity_day)
+            from int_user_engagement as e
+            where e.user_id = s.user_id and e.activity_day <= r.as_of_day
+        ) as last_active_day
     from run_state as r
     cross join scope__dim_user_health as s
     inner join stg_users as u on s.user_id = u.user_id
 ),
 
 activity as (
-    select
-        u.user_id,
-        max(e.activity_day) as last_active_day,
-        count(case when e.activity_day >= u.window_from then 1 end) as active_days
+    select u.user_id, count(*) as active_days
     from users as u
-    {{ db.join }} int_user_engagement as e on u.user_id = e.user_id and e.activity_day <= u.as_of_day
+    {{ db.join }} int_user_engagement as e
+        on u.user_id = e.user_id and e.activity_day between u.window_from and u.as_of_day
     group by u.user_id
 ),
 

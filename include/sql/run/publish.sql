@@ -14,7 +14,9 @@ where b.table_name is null;
 {% include 'run/restatements.sql' %}
 {% for t in marts %}
 
-delete from {{ t.name }} where (select everything from run_state) = 1;
+delete from {{ t.name }} where ({{ t.key | join(', ') }}) in (
+{{ db.all_if_everything(t.name, t.key) }}
+);
 delete from {{ t.name }}
 where ({{ t.scope | join(', ') }}) in (select {{ t.scope | join(', ') }} from scope__{{ t.name }});
 insert into {{ t.name }} ({{ t.columns | join(', ') }})

@@ -16,9 +16,11 @@ delete from scope__{{ t.name }};
 {{ db.scratch('incoming', query) }}
 {% if t.changes %}
 {{ db.insert_new('changed__' ~ t.name, t.changes) }}
-select distinct {{ t.changes | join(', ') }} from {{ t.name }} where (select everything from run_state) = 1;
+{{ db.all_if_everything(t.name, t.changes) }};
 {% endif %}
-delete from {{ t.name }} where (select everything from run_state) = 1;
+delete from {{ t.name }} where ({{ t.key | join(', ') }}) in (
+{{ db.all_if_everything(t.name, t.key) }}
+);
 
 {% set present = db.rows_of(t.name, t.columns, 'scope__' ~ t.name, t.scope) %}
 {{ db.scratch('gone', present ~ '\nexcept\nselect ' ~ t.columns | join(', ') ~ ' from incoming') }}
