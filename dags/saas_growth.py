@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, chain, task
 
-from growth.operators import MACROS, ChecksOperator, ClaimOperator, ScriptOperator, land_batches, table_task
+from growth.operators import MACROS, ChecksOperator, ClaimOperator, PublishOperator, land_batches, table_task
 
 with DAG(
     dag_id="saas_growth",
@@ -53,6 +53,6 @@ with DAG(
     ]
     check_marts = ChecksOperator(task_id="check_marts", layer="marts")
 
-    publish = ScriptOperator(task_id="publish", sql="{{ publish() }}")
+    publish = PublishOperator(task_id="publish")
 
     chain(claim, generate, staging, check_staging, intermediate, check_intermediate, marts, check_marts, publish)

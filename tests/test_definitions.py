@@ -149,7 +149,9 @@ MISTAKES: list[tuple[str, Any, str]] = [
     (STEP + "activated.noun", "paid", "funnel: paid stands there twice"),
     (STEP + "signup.name", "joined", "funnel: "),
     (STEP + "signup.or_user_date", ["birthday"], "funnel.steps.1.or_user_date.0: "),
-    (STEP + "paid.or_user_date", ["signup_date"], "funnel.steps.3: or_user_date goes with any_of only"),
+    (STEP + "paid.or_user_date", ["signup_date"], "funnel.steps.3: NAMED goes with any_of only"),
+    (STEP + "paid.implied_by", ["paid"], "funnel.steps.3: NAMED goes with any_of only"),
+    (STEP + "visit.implied_by", ["joined"], "funnel step visit names joined"),
     (STEP + "paid.subscription", {}, "funnel.steps.3.subscription.mrr_above: is missing"),
     (STEP + "paid.subscription.mrr_above", -1, "funnel.steps.3.subscription.mrr_above: "),
     (STEP + "paid.subscription.mrr_above", float("nan"), "funnel.steps.3.subscription.mrr_above: "),
@@ -254,6 +256,7 @@ def world() -> Rows:
         for feature in FEATURES[: n % 7]:
             happen(user, "feature_used", min(LAST, day + timedelta(days=100)), feature_name=feature)
     happen("visitor", "visit", LAST + timedelta(days=1))
+    happen("without a row", "signup", LAST)
 
     # Some who are ready for more, or nearly so, and one who pays for nothing.
     lately = {
@@ -342,6 +345,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("active.meaningful_events", ["feature_used"]),
     ("funnel.cohort_by", "signup"),
     (STEP + "visit.any_of", ["activated"]),
+    (STEP + "visit.implied_by", []),
     (STEP + "visit.or_user_date", ["signup_date"]),
     (STEP + "signup.any_of", ["signup", "visit"]),
     (STEP + "signup.or_user_date", []),
@@ -529,11 +533,12 @@ def test_a_step_that_is_removed_takes_its_columns_with_it(
     assert warehouse.differences_from_rebuild() == []
 
 
-def test_a_further_step_that_is_taken_back_before_it_was_published_leaves_nothing_behind(
-    copy: Callable[[Sql], Warehouse], next_day: dict[str, Any]
+@pytest.mark.parametrize("steps", ["one more", "another noun"])
+def test_steps_that_are_taken_back_before_they_were_published_leave_nothing_behind(
+    steps: str, copy: Callable[[Sql], Warehouse], next_day: dict[str, Any]
 ) -> None:
     """As when a run with the new dictionary fails at its source, and somebody restores the old one."""
-    warehouse = copy(with_trial())
+    warehouse = copy(with_trial() if steps == "one more" else sql_of(changed((STEP + "activated.noun", "start"))))
     prepare(warehouse.connection, warehouse.sql)
 
     warehouse.sql = default_sql()

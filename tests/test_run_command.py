@@ -154,7 +154,8 @@ def test_a_path_with_a_blank_or_brackets_can_be_copied(capsys, half_a_year):
     page.print_page(half_a_year.connection, definitions.load(), "/my [old] files/it's.db")
 
     command = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("  sqlite3"))
-    given = subprocess.run(["sh", "-c", f"printf '%s\\n' {command.strip()}"], capture_output=True, text=True, timeout=10)
+    script = f"printf '%s\\n' {command.strip()}"
+    given = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=10)
     assert given.stdout.splitlines()[:2] == ["sqlite3", "/my [old] files/it's.db"]
 
 
@@ -315,16 +316,13 @@ def test_the_second_run_lands_and_computes_only_what_is_new(second):
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "Running 2025-03-31:" in done.stdout
-    ((new_events, all_events),) = project.ask(
-        "select sum(batch_date = '2025-03-31'), count(*) from stg_events"
-    )
-    work = {
-        task_id: rows
-        for task_id, rows in project.ask(
+    ((new_events, all_events),) = project.ask("select sum(batch_date = '2025-03-31'), count(*) from stg_events")
+    work = dict(
+        project.ask(
             "select task_id, rows_removed + rows_written from run_steps"
             " where run_id = (select published_run_id from run_state)"
         )
-    }
+    )
     assert 0 < new_events < all_events / 50
     assert work["stg_events"] == new_events
     assert project.ask("select count(distinct run_id) from run_steps") == [(2,)]

@@ -20,6 +20,17 @@ Positive = Annotated[int, Field(ge=1, le=10_000)]
 Points = Annotated[float, Field(ge=0, le=100)]
 
 
+# Names that a column of the funnel cannot have: columns that it has already, and words that SQL keeps for itself.
+_TAKEN = frozenset(
+    "user_id cohort_month utm_source utm_campaign is_mature matures_on people_of_month"
+    " all and any as asc between by case cast check collate column constraint create cross current default delete desc"
+    " distinct do drop else end escape except exists false fetch filter for foreign from full grant group having in index"
+    " inner insert intersect into is isnull join key lateral leading left like limit natural not notnull null of offset on"
+    " only or order outer over partition primary references returning right row rows select set some table then to"
+    " trailing transaction true union unique update user using values view when where window with without".split()
+)
+
+
 def _distinct(values: list[str]) -> list[str]:
     twice = sorted({v for v in values if values.count(v) > 1})
     if twice:
@@ -30,8 +41,20 @@ def _distinct(values: list[str]) -> list[str]:
 Values = Annotated[list[Value], Field(min_length=1), AfterValidator(_distinct)]
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that stands twice is a mistake, not the later one's word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, object]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for number, key in enumerate(keys):
+            if key in keys[:number]:
+                mark = node.value[number][0].start_mark
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", mark)
+        return super().construct_mapping(node, deep)
+
+
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Word(Strict):
@@ -82,6 +105,7 @@ class Step(Word):
     active_days: ActiveDays | None = None
     subscription: PaidSubscription | None = None
     or_user_date: list[Literal["first_visit_date", "signup_date"]] = []
+    implied_by: list[Value] = []
     within_days: Positive | None = None
     of: Name | None = None
 
@@ -90,8 +114,9 @@ class Step(Word):
         rules = [r for r in ("any_of", "all_of", "active_days", "subscription") if getattr(self, r) is not None]
         if len(rules) != 1:
             raise ValueError("a step has exactly one of any_of, all_of, active_days, subscription")
-        if self.or_user_date and self.any_of is None:
-            raise ValueError("or_user_date goes with any_of only")
+        for key in ("or_user_date", "implied_by"):
+            if getattr(self, key) and self.any_of is None:
+                raise ValueError(f"{key} goes with any_of only")
         if (self.within_days is None) != (self.of is None):
             raise ValueError("within_days and of go together")
         return self
@@ -113,8 +138,8 @@ class Funnel(Word):
         _distinct(names)
         _distinct([s.people for s in self.steps])
         _distinct([s.noun for s in self.steps])
-        if taken := {"user_id", "cohort_month", "utm_source", "utm_campaign", "is_mature", "matures_on"} & set(columns):
-            raise ValueError(f"{', '.join(sorted(taken))} is a column already; name the step or its people otherwise")
+        if taken := _TAKEN & set(columns):
+            raise ValueError(f"{', '.join(sorted(taken))} is a column already or a word of SQL; name the step or its people otherwise")
         for number, step in enumerate(self.steps):
             if step.of is not None and step.of not in names[:number]:
                 raise ValueError(f"step {step.name} counts its days from {step.of}, which is no step before it")
@@ -140,7 +165,7 @@ class Funnel(Word):
     @property
     def event_types(self) -> list[str]:
         """The event types that any step looks at by name."""
-        return sorted({event for step in self.steps for event in step.events})
+        return sorted({event for step in self.steps for event in step.events + step.implied_by})
 
     @property
     def every_user_signs_up(self) -> bool:
@@ -235,7 +260,7 @@ class Definitions(Strict):
 
         known("active.meaningful_events", self.active.meaningful_events, self.events.types)
         for step in self.funnel.steps:
-            known(f"funnel step {step.name}", step.events, self.events.types)
+            known(f"funnel step {step.name}", step.events + step.implied_by, self.events.types)
         known("subscriptions.trial_statuses", self.subscriptions.trial_statuses, self.subscriptions.statuses)
         known("subscriptions.ended_statuses", self.subscriptions.ended_statuses, self.subscriptions.statuses)
         known("health.plan.share", self.health.plan.share, self.subscriptions.plans)
@@ -257,13 +282,14 @@ class Definitions(Strict):
 def load(path: Path = PATH) -> Definitions:
     """The definitions in the file. Raises UserError, one sentence, where it is missing, misspelt or out of range."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise UserError(f"The definitions {path} cannot be read ({error.strerror}): restore the file.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
-        raise UserError(f"The definitions {path}{where} are not YAML: mend that line.") from None
+        problem = getattr(error, "problem", None) or "the text is not UTF-8"
+        raise UserError(f"The definitions {path}{where} are not YAML ({problem}): mend that line.") from None
     try:
         return Definitions.model_validate(content)
     except ValidationError as error:
@@ -279,8 +305,9 @@ def sentence(path: Path, error: ValidationError) -> str:
     elif first["type"] == "missing":
         problem = "is missing"
     else:
-        problem = first["msg"].removeprefix("Value error, ")
-        problem = problem[0].lower() + problem[1:]
+        problem = first["msg"]
+        said = problem.removeprefix("Value error, ")
+        problem = said if said != problem else problem[0].lower() + problem[1:]
     more = len(error.errors()) - 1
     others = f" (and {more} more)" if more else ""
     return f"{path}: {key}: {problem}{others}; mend it and run again."

@@ -185,6 +185,25 @@ class ScriptOperator(SQLExecuteQueryOperator):
             write_down_seconds(context, self.handler.seconds)
 
 
+class PublishOperator(ScriptOperator):
+    """Publishes once: a run that was killed when it had, before it could say so, has nothing left to publish."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(sql="{{ publish() }}", **kwargs)
+
+    def execute(self, context: Context) -> None:
+        with for_people(), closing(connect()) as connection:
+            has_published = connection.execute(
+                "select 1 from run_state where published_run_id = :run_id"
+                " and not exists (select 1 from lease where dag_id = :dag_id and run_id = :run_id)",
+                run_of(context),
+            ).fetchone()
+        if has_published:
+            self.log.info("This run has published already.")
+        else:
+            super().execute(context)
+
+
 class ChecksOperator(BaseSQLOperator):
     """Runs all checks of a layer, shows the rows that offend, and fails if any check that is no warning found some.
 

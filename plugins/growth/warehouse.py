@@ -109,7 +109,10 @@ def prepare(connection: Any, sql: Sql) -> None:
         for statement in split(sql.create()) + split(sql.views()):
             connection.execute(statement)
         connection.executemany("insert or ignore into calendar_months values (?, ?, ?, ?)", _months())
-        connection.execute("update run_state set prepared_hash = ?", (sql.definitions_hash,))
+        # What tables of another shape or meaning held has to be computed again, whichever run comes next.
+        connection.execute(
+            "update run_state set prepared_hash = ?, everything = ?", (sql.definitions_hash, 1 if known else 0)
+        )
         connection.execute("commit")
     except BaseException:
         connection.rollback()

@@ -8,9 +8,14 @@
     null for other text, and for a day that no calendar has. -#}
 {%- macro moment_ms(text) -%}
 case when {{ text }} glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'
-        and (substr({{ text }}, 9, 2) <= '28' or date(substr({{ text }}, 1, 10)) = substr({{ text }}, 1, 10))
-    then cast(round((julianday({{ text }}) - 2440587.5) * 86400000) as integer)
+        and (substr({{ text }}, 9, 2) <= '28' or date(substr({{ text }}, 1, 10), '+0 days') = substr({{ text }}, 1, 10))
+    then cast(round((julianday({{ to_the_ms(text) }}) - 2440587.5) * 86400000) as integer)
 end
+{%- endmacro -%}
+{#- SQLite rounds to the millisecond, which may be the next day's: what is finer is cut off before. -#}
+{%- macro to_the_ms(text) -%}
+case when substr({{ text }}, 20, 1) = '.' and substr({{ text }}, 24, 1) glob '[0-9]'
+    then substr({{ text }}, 1, 23) || ltrim(substr({{ text }}, 24), '0123456789') else {{ text }} end
 {%- endmacro -%}
 
 {%- macro day_of_ms(ms) -%} cast(floor({{ ms }} / 86400000.0) as integer) {%- endmacro -%}
@@ -20,7 +25,7 @@ end
 {%- macro day_of_date(date) -%} cast(julianday({{ date }}) - 2440587.5 as integer) {%- endmacro -%}
 
 {%- macro is_number(text) -%}
-(json_valid({{ text }}) and json_type({{ text }}) in ('integer', 'real'))
+(json_valid({{ text }}) and json_type({{ text }}) in ('integer', 'real') and abs(cast({{ text }} as real)) < 1e15)
 {%- endmacro -%}
 {%- macro number(text) -%} cast({{ text }} as real) {%- endmacro -%}
 

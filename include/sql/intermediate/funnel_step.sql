@@ -1,9 +1,17 @@
 {#- One step of int_funnel_steps: candidates are the moments that may reach it, the first of them in time does. -#}
+{% set rivals = earlier | selectattr('events') | list if step.events else [] %}
 candidates_{{ step.name }} as (
     {% if step.any_of %}
     select user_id, moment_id, at_ms, latest_ms
     from moments
     where moment in ({{ step.any_of | values }}{% for date in step.or_user_date %}, 'user {{ date }}'{% endfor %})
+    {% if step.implied_by %}
+    union all
+    -- An event that implies this step is not used up by it: it may reach the next one as well.
+    select user_id, '', at_ms, latest_ms
+    from moments
+    where moment in ({{ step.implied_by | values }})
+    {% endif %}
     {% elif step.all_of %}
     -- Each of the events, once the step before is reached; the last of them completes the step.
     select user_id, '' as moment_id, max(at_ms) as at_ms, max(latest_ms) as latest_ms
@@ -11,6 +19,10 @@ candidates_{{ step.name }} as (
         select m.user_id, m.moment, min(m.at_ms) as at_ms, min(m.latest_ms) as latest_ms
         from moments as m
         inner join reached_{{ before.name }} as p on m.user_id = p.user_id and m.latest_ms >= p.at_ms
+        {% for rival in rivals %}
+        inner join reached_{{ rival.name }} as u{{ loop.index }}
+            on m.user_id = u{{ loop.index }}.user_id and m.moment_id <> u{{ loop.index }}.moment_id
+        {% endfor %}
         where m.moment in ({{ step.all_of | values }})
         group by m.user_id, m.moment
     ) as firsts
@@ -31,7 +43,10 @@ candidates_{{ step.name }} as (
     ) as runs_of_days
     where day - back < {{ step.active_days.window_days }}
     {% else %}
-    select c.user_id, c.subscription_id as moment_id, c.start_day * 86400000 as at_ms,
+    select
+        c.user_id,
+        c.subscription_id as moment_id,
+        c.start_day * 86400000 as at_ms,
         c.start_day * 86400000 + 86399999 as latest_ms
     from scope__int_funnel_steps as s
     {{ db.join }} stg_subscriptions as c on s.user_id = c.user_id
@@ -40,22 +55,29 @@ candidates_{{ step.name }} as (
 ),
 
 reached_{{ step.name }} as (
-    select user_id, moment_id, at_ms
+    select user_id, moment_id, at_ms, latest_ms
     from (
         select
             c.user_id,
             c.moment_id,
             {{ db.greatest('c.at_ms', 'p.at_ms') ~ ' as at_ms' if before else 'c.at_ms' }},
+            c.latest_ms,
             row_number() over (partition by c.user_id order by c.latest_ms, c.moment_id) as place
         from candidates_{{ step.name }} as c
         {% if before %}
         inner join reached_{{ before.name }} as p
             on c.user_id = p.user_id and c.latest_ms >= p.at_ms
-            {% if before.events | select('in', step.events) | list %} and c.moment_id <> p.moment_id{% endif %}
         {% endif %}
+        {% for rival in rivals %}
+        -- An event reaches one step.
+        inner join reached_{{ rival.name }} as u{{ loop.index }}
+            on c.user_id = u{{ loop.index }}.user_id
+            and (c.moment_id = '' or c.moment_id <> u{{ loop.index }}.moment_id)
+        {% endfor %}
         {% if step.of %}
+        -- Days are counted from the end of a day that has no time.
         inner join reached_{{ step.of }} as o
-            on c.user_id = o.user_id and c.at_ms <= o.at_ms + {{ step.within_days }} * 86400000
+            on c.user_id = o.user_id and c.at_ms <= o.latest_ms + {{ step.within_days }} * 86400000
         {% endif %}
     ) as ranked
     where place = 1

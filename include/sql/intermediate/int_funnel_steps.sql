@@ -31,9 +31,18 @@ with moments as (
 ),
 {% for step in steps %}
 {% set before = none if loop.first else loop.previtem %}
+{% set earlier = steps[:loop.index0] %}
 {% include 'intermediate/funnel_step.sql' %}
 
 {% endfor %}
+first_visits as (
+    -- The first event that may have been the first visit; one without a time may have been any time of its day.
+    select m.user_id, m.moment_id, row_number() over (partition by m.user_id order by m.latest_ms, m.moment_id) as place
+    from reached_{{ first.name }} as r
+    inner join moments as m on r.user_id = m.user_id and m.at_ms <= r.at_ms
+    where m.moment in ({{ first.any_of | values }})
+),
+
 first_touches as (
     -- The channel of the first visit, or the one that the user's own row names.
     select
@@ -41,21 +50,22 @@ first_touches as (
         coalesce(e.utm_source, u.utm_source, '(none)') as utm_source,
         coalesce(case when e.utm_source is null then u.utm_campaign else e.utm_campaign end, '(none)') as utm_campaign
     from reached_{{ first.name }} as r
-    left join stg_events as e on r.moment_id = e.event_id
+    left join first_visits as v on r.user_id = v.user_id and v.place = 1
+    left join stg_events as e on v.moment_id = e.event_id
     left join stg_users as u on r.user_id = u.user_id
 )
 
 select
-    {{ first.name }}.user_id,
-    {{ db.month_of_day(db.day_of_ms(definitions.funnel.cohort_step ~ '.at_ms')) }} as cohort_month,
-    t.utm_source,
-    t.utm_campaign,
+    reached_{{ first.name }}.user_id,
+    {{ db.month_of_day(db.day_of_ms('reached_' ~ definitions.funnel.cohort_step ~ '.at_ms')) }} as cohort_month,
+    first_touches.utm_source,
+    first_touches.utm_campaign,
     {% for step in steps %}
-    {{ db.at_of_ms(step.name ~ '.at_ms') }} as {{ step.name }}_at{{ ',' if not loop.last }}
+    {{ db.at_of_ms('reached_' ~ step.name ~ '.at_ms') }} as {{ step.name }}_at{{ ',' if not loop.last }}
     {% endfor %}
-from reached_{{ first.name }} as {{ first.name }}
-inner join first_touches as t on {{ first.name }}.user_id = t.user_id
+from reached_{{ first.name }}
+inner join first_touches on reached_{{ first.name }}.user_id = first_touches.user_id
 {% for step in steps[1:] %}
-left join reached_{{ step.name }} as {{ step.name }} on {{ first.name }}.user_id = {{ step.name }}.user_id
+left join reached_{{ step.name }} on reached_{{ first.name }}.user_id = reached_{{ step.name }}.user_id
 {% endfor %}
-where {{ definitions.funnel.cohort_step }}.at_ms is not null
+where reached_{{ definitions.funnel.cohort_step }}.at_ms is not null

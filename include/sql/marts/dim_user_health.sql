@@ -1,7 +1,7 @@
 -- How well each signed-up user is doing on the as-of day, who may leave and who may want more.
 -- grain: user_id
 -- scope: user_id
--- words: health, at_risk, upsell_ready
+-- words: health, at_risk, upsell_ready, active, subscriptions
 {% set h = definitions.health %}
 {% set up = definitions.upsell_ready %}
 with users as (

@@ -13,7 +13,7 @@ people as (
         {% for step in f.steps %}
         count(p.{{ step.name }}_at) as {{ step.people }},
         {% endfor %}
-        count(p.user_id) as everybody
+        count(p.user_id) as people_of_month
     from scope__fct_acquisition_funnel as s
     left join int_funnel_steps as p on s.cohort_month = p.cohort_month
     group by s.cohort_month
@@ -33,4 +33,4 @@ select
 from people as p
 inner join calendar_months as m on p.cohort_month = m.month
 cross join run_state as r
-where p.everybody > 0 or p.cohort_month in (select cohort_month from covered_months)
+where p.people_of_month > 0 or p.cohort_month in (select cohort_month from covered_months)

@@ -1,6 +1,7 @@
 -- Every raw row that does not count, with its reason and its content.
 -- grain: table_name, batch_date, source_file, source_row
 -- scope: batch_date
+-- words: quality, events, features, subscriptions
 -- cluster: batch_date, table_name, source_file, source_row
 {% for table in raw_tables %}
 {{ 'with' if loop.first else '' }} rejected_{{ table[4:] }} as (
