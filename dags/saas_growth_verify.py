@@ -6,6 +6,7 @@ It builds everything aside and compares; what is published stays as it is. It wa
 from datetime import datetime
 
 from airflow.sdk import DAG, CronTriggerTimetable, task
+
 from growth.operators import ClaimOperator, verify_warehouse
 
 with DAG(

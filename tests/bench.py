@@ -17,7 +17,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.console import Console
 from rich.table import Table
@@ -38,7 +38,7 @@ KINDS = {
 class TimedCursor(sqlite3.Cursor):
     """Adds up the seconds of the statements of each kind."""
 
-    seconds: Counter[str] = Counter()
+    seconds: ClassVar[Counter[str]] = Counter()
 
     def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
         started = time.perf_counter()
@@ -83,7 +83,9 @@ def main() -> None:
                     runs = [warehouse.run(last + timedelta(days=n)) for n in range(1, DAYS + 1)]
                 a_day[months] = median(sum(r.values()) for r in runs)
                 checks = sum(s for run in runs for task, s in run.items() if task.startswith("check_"))
-                shares = [part / sum(sum(r.values()) for r in runs) for part in (checks, kinds["scope"], kinds["ledger"])]
+                shares = [
+                    part / sum(sum(r.values()) for r in runs) for part in (checks, kinds["scope"], kinds["ledger"])
+                ]
                 (users,), (events,) = (
                     warehouse.query(f"select count(*) from {t}")[0] for t in ("stg_users", "stg_events")
                 )

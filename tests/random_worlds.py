@@ -47,7 +47,9 @@ class World:
     steps: list[Step] = field(default_factory=list)
 
     def __repr__(self) -> str:
-        return "\n".join(f"{s.first}..{s.last} killed_at={s.killed_at} rebuild={s.rebuild} {s.changes}" for s in self.steps)
+        return "\n".join(
+            f"{s.first}..{s.last} killed_at={s.killed_at} rebuild={s.rebuild} {s.changes}" for s in self.steps
+        )
 
 
 def random_world(rng: Random) -> World:
@@ -154,7 +156,9 @@ def _user(rng: Random, day: date) -> dict[str, Any]:
 
 
 def _event(rng: Random, day: date) -> dict[str, Any]:
-    kind = rng.choice(("visit", "signup", "activated", "daily_active", "daily_active", "feature_used", "feature_used", "odd"))
+    kind = rng.choice(
+        ("visit", "signup", "activated", "daily_active", "daily_active", "feature_used", "feature_used", "odd")
+    )
     at = _date(rng, day)
     return {
         "event_id": f"e{rng.randint(1, 12)}" if rng.random() < 0.98 else None,

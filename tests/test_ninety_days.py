@@ -1,4 +1,4 @@
-"""Ninety days on real and on synthetic rows: day by day, backwards, shuffled, week by week, and what a rebuild gives."""
+"""Ninety days of real and of synthetic rows: day by day, backwards, shuffled, by weeks, and as a rebuild gives them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README says what the commands print and what the files hold. `python tests/test_readme.py` brings it up to date."""
+"""The README says what commands print and files hold. `python tests/test_readme.py` brings it up to date."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import contextlib
 import io
 import logging
 import re
-import sys
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,11 +39,14 @@ def map_of_tables() -> str:
 def filled_in(text: str, page: str) -> str:
     """The README with its generated parts as they should be."""
     mapping = (ROOT / "include/sources/relax.yaml").read_text(encoding="utf-8").strip()
-    text = re.sub(r"(<!-- page:[^\n]*-->\n```text\n).*?(```)", lambda m: f"{m[1]}{page}\n{m[2]}", text, flags=re.DOTALL)
-    text = re.sub(r"(<!-- relax:[^\n]*-->\n```yaml\n).*?(```)", lambda m: f"{m[1]}{mapping}\n{m[2]}", text, flags=re.DOTALL)
-    return re.sub(
-        r"(what it says \|\n\|---\|---\|---\|---\|\n).*?(<!-- map:)", lambda m: f"{m[1]}{map_of_tables()}\n{m[2]}", text, flags=re.DOTALL
-    )
+    for between, content in {
+        r"(<!-- page:[^\n]*-->\n```text\n).*?(```)": page,
+        r"(<!-- relax:[^\n]*-->\n```yaml\n).*?(```)": mapping,
+        r"(what it says \|\n\|---\|---\|---\|---\|\n).*?(<!-- map:)": map_of_tables(),
+    }.items():
+        text, times = re.subn(between, lambda m, c=content: f"{m[1]}{c}\n{m[2]}", text, flags=re.DOTALL)
+        assert times == 1, f"the README has no place for {between}"
+    return text
 
 
 def two_years(path: Path) -> Warehouse:
@@ -85,5 +86,5 @@ def test_the_commands_and_places_it_names_are_there() -> None:
 
 if __name__ == "__main__":
     with TemporaryDirectory() as folder:
-        README.write_text(filled_in(README.read_text(encoding="utf-8"), page_of(two_years(Path(folder) / "w.db"))), encoding="utf-8")
-    sys.exit()
+        page = page_of(two_years(Path(folder) / "saas_funnel.db"))
+    README.write_text(filled_in(README.read_text(encoding="utf-8"), page), encoding="utf-8")

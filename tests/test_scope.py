@@ -88,8 +88,8 @@ def test_a_month_that_matures_is_counted_again(warehouse: Callable[..., Warehous
     quiet = warehouse(Batches({date(2026, 1, 15): {"raw_events": [visit]}}))
     quiet.run(date(2026, 1, 15))
     quiet.run(date(2026, 4, 30))
-    assert quiet.query("select is_mature, matures_on from fct_acquisition_funnel where cohort_month = '2026-01-01'") == [
-        (0, "2026-05-01")
-    ]
+    assert quiet.query(
+        "select is_mature, matures_on from fct_acquisition_funnel where cohort_month = '2026-01-01'"
+    ) == [(0, "2026-05-01")]
     quiet.run(date(2026, 5, 1))
     assert quiet.query("select is_mature from fct_acquisition_funnel where cohort_month = '2026-01-01'") == [(1,)]

@@ -251,7 +251,7 @@ def test_a_user_row_tells_the_first_visit_and_the_signup(clean: Frames, lives: p
 
 
 @pytest.mark.parametrize(
-    "rate, below", [("signup_rate", "channel"), ("activation_rate", "signup"), ("paid_rate", "activated")]
+    ("rate", "below"), [("signup_rate", "channel"), ("activation_rate", "signup"), ("paid_rate", "activated")]
 )
 def test_the_rates_of_each_channel_are_found_again(lives: pd.DataFrame, rate: str, below: str):
     lives = lives[lives["visit"] < pd.Timestamp(LAST, tz="UTC") - pd.Timedelta(days=125)]

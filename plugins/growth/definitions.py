@@ -21,14 +21,14 @@ Points = Annotated[float, Field(ge=0, le=100)]
 
 
 # Names that a column of the funnel cannot have: columns that it has already, and words that SQL keeps for itself.
-_TAKEN = frozenset(
-    "user_id cohort_month utm_source utm_campaign is_mature matures_on people_of_month"
-    " all and any as asc between by case cast check collate column constraint create cross current default delete desc"
-    " distinct do drop else end escape except exists false fetch filter for foreign from full grant group having in index"
-    " inner insert intersect into is isnull join key lateral leading left like limit natural not notnull null of offset on"
-    " only or order outer over partition primary references returning right row rows select set some table then to"
-    " trailing transaction true union unique update user using values view when where window with without".split()
-)
+_TAKEN = """
+    user_id cohort_month utm_source utm_campaign is_mature matures_on people_of_month
+    all and any as asc between by case cast check collate column constraint create cross current default delete desc
+    distinct do drop else end escape except exists false fetch filter for foreign from full grant group having in index
+    inner insert intersect into is isnull join key lateral leading left like limit natural not notnull null of offset on
+    only or order outer over partition primary references returning right row rows select set some table then to
+    trailing transaction true union unique update user using values view when where window with without
+"""
 
 
 def _distinct(values: list[str]) -> list[str]:
@@ -138,8 +138,11 @@ class Funnel(Word):
         _distinct(names)
         _distinct([s.people for s in self.steps])
         _distinct([s.noun for s in self.steps])
-        if taken := _TAKEN & set(columns):
-            raise ValueError(f"{', '.join(sorted(taken))} is a column already or a word of SQL; name the step or its people otherwise")
+        if taken := set(_TAKEN.split()) & set(columns):
+            taken_names = ", ".join(sorted(taken))
+            raise ValueError(
+                f"{taken_names} is a column already or a word of SQL; name the step or its people otherwise"
+            )
         for number, step in enumerate(self.steps):
             if step.of is not None and step.of not in names[:number]:
                 raise ValueError(f"step {step.name} counts its days from {step.of}, which is no step before it")

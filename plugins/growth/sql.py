@@ -152,7 +152,7 @@ class Sql:
     def write(self, folder: Path) -> None:
         """Every statement, rendered, into one file for each table, scope and check: what a linter or a person reads."""
         folder.mkdir(parents=True, exist_ok=True)
-        scripts = {name: query for name, query in (self._queries | self._typed).items()}
+        scripts = dict((self._queries | self._typed).items())
         scripts |= {f"scope__{m.name}": self.scope(m.name) for m in self.models}
         scripts |= {c.name: c.query for layer in LAYERS for c in self.checks(layer)}
         for name, query in scripts.items():

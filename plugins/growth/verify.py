@@ -123,7 +123,8 @@ def verify(warehouse: Path, sql: Sql) -> Verdict:
 def report(verdict: Verdict) -> int:
     """Say what was found; gives 0 where all is identical, else 1."""
     if not verdict.differences:
-        print(f"identical: {verdict.tables} tables, {verdict.rows:,} rows as of {verdict.as_of}, rebuilt from the raw rows")
+        compared = f"{verdict.tables} tables, {verdict.rows:,} rows as of {verdict.as_of}"
+        print(f"identical: {compared}, rebuilt from the raw rows")
         return 0
     for difference in verdict.differences[:SHOWN]:
         print(difference)
