@@ -421,7 +421,7 @@ def test_a_day_that_has_begun_is_run():
         ("types: [visit,", "types: [it's,", ["events.types.0", "pattern"]),
         ("  people: visitors", "  people: cohort_month", ["funnel: cohort_month is a column already"]),
         ("quality:", "qality:", ["qality: is no key that is known there", "(and 1 more)"]),
-        ("at_risk:\n", "at_risk: [\n", ["line", "are not YAML: mend that line"]),
+        ("at_risk:\n", "at_risk: [\n", ["line", "are not YAML", "mend that line"]),
     ],
 )
 def test_definitions_that_cannot_be_used_say_which_word_and_why(tmp_path, old, new, said):
