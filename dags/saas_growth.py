@@ -13,7 +13,7 @@ from growth.operators import MACROS, ChecksOperator, ClaimOperator, PublishOpera
 with DAG(
     dag_id="saas_growth",
     schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
-    start_date=datetime(2024, 11, 1),
+    start_date=datetime(2000, 1, 1),
     catchup=False,
     default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
     user_defined_macros=MACROS,

@@ -52,7 +52,7 @@ def run_checks(connection: Any, checks: Sequence[Check], parameters: Mapping[str
         connection.executemany("insert into check_results values (?, ?, ?, ?, ?)", results)
     if failed:
         raise ChecksFailed(
-            f"{len(failed)} of {len(checks)} checks failed ({', '.join(failed)}): the rows are in the log above;"
+            f"{len(failed)} of {len(checks)} checks failed ({', '.join(failed)}): the rows are in the log;"
             " nothing was published, what people read is as it was."
         )
     return time.perf_counter() - started

@@ -301,7 +301,8 @@ def load(path: Path = PATH) -> Definitions:
 
 def sentence(path: Path, error: ValidationError) -> str:
     """The first thing that pydantic found, as one sentence with the file and the key."""
-    first = error.errors()[0]
+    # A misspelt key is also a missing one: name the one that was written.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"]) or "the whole file"
     if first["type"] == "extra_forbidden":
         problem = "is no key that is known there"

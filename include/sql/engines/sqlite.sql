@@ -7,7 +7,7 @@
 {#- Milliseconds since 1970-01-01 of text that is a date, or a date and a time (UTC where no offset stands);
     null for other text, and for a day that no calendar has. -#}
 {%- macro moment_ms(text) -%}
-case when {{ text }} glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'
+case when {{ text }} glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9]*[0-9Zz]'
         and (substr({{ text }}, 9, 2) <= '28' or date(substr({{ text }}, 1, 10), '+0 days') = substr({{ text }}, 1, 10))
     then cast(round((julianday({{ to_the_ms(text) }}) - 2440587.5) * 86400000) as integer)
 end

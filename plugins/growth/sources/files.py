@@ -221,7 +221,7 @@ def _contents(each: Input, paths: list[Path]) -> list[tuple[Path, Content]]:
         known = in_json if _format(path) == ".jsonl" else content.columns
         for column in sorted(wanted):
             if column not in known:
-                names = one_line(", ".join(sorted(known) if known is in_json else known)) or "none"
+                names = one_line(", ".join(sorted(known) if known is in_json else known))[:200] or "none"
                 raise UserError(
                     f"{path} has no column {column!r}: correct the mapping or the file, whose columns are {names}."
                 )
