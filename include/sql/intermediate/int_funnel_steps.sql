@@ -29,6 +29,11 @@ with moments as (
     {{ db.join }} stg_users as u on s.user_id = u.user_id
     where u.first_visit_ms is not null
 ),
+
+after_nothing as (
+    select user_id from scope__int_funnel_steps
+),
+
 {% for step in steps %}
 {% set before = none if loop.first else loop.previtem %}
 {% set earlier = steps[:loop.index0] %}
@@ -37,35 +42,23 @@ with moments as (
 {% endfor %}
 first_visits as (
     -- The first event that may have been the first visit; one without a time may have been any time of its day.
-    select m.user_id, m.moment_id, row_number() over (partition by m.user_id order by m.latest_ms, m.moment_id) as place
-    from reached_{{ first.name }} as r
-    inner join moments as m on r.user_id = m.user_id and m.at_ms <= r.at_ms
-    where m.moment in ({{ first.any_of | values }})
-),
-
-first_touches as (
-    -- The channel of the first visit, or the one that the user's own row names.
-    select
-        r.user_id,
-        coalesce(e.utm_source, u.utm_source, '(none)') as utm_source,
-        coalesce(case when e.utm_source is null then u.utm_campaign else e.utm_campaign end, '(none)') as utm_campaign
-    from reached_{{ first.name }} as r
-    left join first_visits as v on r.user_id = v.user_id and v.place = 1
-    left join stg_events as e on v.moment_id = e.event_id
-    left join stg_users as u on r.user_id = u.user_id
+    select p.*, m.moment_id, row_number() over (partition by p.user_id order by m.latest_ms, m.moment_id) as place
+    from after_{{ steps[-1].name }} as p
+    left join moments as m
+        on p.user_id = m.user_id and m.at_ms <= p.{{ first.name }}_ms and m.moment in ({{ first.any_of | values }})
+    where p.{{ definitions.funnel.cohort_step }}_ms is not null
 )
 
+-- The channel is that of the first visit, or the one that the user's own row names.
 select
-    reached_{{ first.name }}.user_id,
-    {{ db.month_of_day(db.day_of_ms('reached_' ~ definitions.funnel.cohort_step ~ '.at_ms')) }} as cohort_month,
-    first_touches.utm_source,
-    first_touches.utm_campaign,
+    p.user_id,
+    {{ db.month_of_day(db.day_of_ms('p.' ~ definitions.funnel.cohort_step ~ '_ms')) }} as cohort_month,
+    coalesce(e.utm_source, u.utm_source, '(none)') as utm_source,
+    coalesce(case when e.utm_source is null then u.utm_campaign else e.utm_campaign end, '(none)') as utm_campaign,
     {% for step in steps %}
-    {{ db.at_of_ms('reached_' ~ step.name ~ '.at_ms') }} as {{ step.name }}_at{{ ',' if not loop.last }}
+    {{ db.at_of_ms('p.' ~ step.name ~ '_ms') }} as {{ step.name }}_at{{ ',' if not loop.last }}
     {% endfor %}
-from reached_{{ first.name }}
-inner join first_touches on reached_{{ first.name }}.user_id = first_touches.user_id
-{% for step in steps[1:] %}
-left join reached_{{ step.name }} on reached_{{ first.name }}.user_id = reached_{{ step.name }}.user_id
-{% endfor %}
-where reached_{{ definitions.funnel.cohort_step }}.at_ms is not null
+from first_visits as p
+left join stg_events as e on p.moment_id = e.event_id
+left join stg_users as u on p.user_id = u.user_id
+where p.place = 1

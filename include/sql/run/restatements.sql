@@ -4,6 +4,8 @@
 {% for t in marts if t.name in ledger %}
 {% set changed = ledger[t.name] %}
 {% set cell = ['cohort_month'] + (['activity_month'] if 'activity_month' in t.key else []) %}
+{# Few columns a statement: the splitter of statements refuses very long ones. #}
+{% for columns in t.columns | reject('in', t.key) | reject('in', unmeasured) | batch(10) %}
 insert into restatements
     (table_name, row_key, column_name, old_value, new_value, cause, as_of_date, dag_id, run_id)
 with causes as (
@@ -28,7 +30,7 @@ causes_of_cells as (
 ),
 
 cells as (
-    {% for column in t.columns if column not in t.key and column not in unmeasured %}
+    {% for column in columns %}
     select
         {% for key in t.key %}
         o.{{ key }},
@@ -74,4 +76,5 @@ from cells
 cross join run_state as r
 left join causes_of_cells
     on {% for key in cell %}cells.{{ key }} = causes_of_cells.{{ key }}{{ ' and ' if not loop.last }}{% endfor %};
+{% endfor %}
 {% endfor %}
