@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sqlite3
 import subprocess
@@ -202,6 +203,23 @@ def test_who_does_not_run_any_more_is_relieved(operators, connection, state):
     states = {} if state == "unknown to Airflow" else {"one": state}
     operators.hold(connection, context("other", other="running", **states))
     assert holder(connection) == "other"
+
+
+@pytest.mark.parametrize(("mine", "of_holder", "lock"), [(None, "make run", "run.lock"), ("make run", None, "up.lock")])
+def test_who_was_stopped_in_the_middle_is_relieved(operators, connection, monkeypatch, tmp_path, mine, of_holder, lock):
+    """Airflow says for ever that it is running; nobody is there who holds the lock of make run, or of make up."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.setattr(operators, "HELD_BY", mine)
+    operators.hold(connection, context("one"))
+    with connection:
+        connection.execute("update lease set held_by = ?", (of_holder,))
+    other = context("other", one="running", other="running")
+
+    assert not operators.free_of_others(connection, other), "another Airflow, which keeps no locks here"
+    with (tmp_path / lock).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert not operators.free_of_others(connection, other)
+    assert operators.free_of_others(connection, other)
 
 
 def test_a_run_that_waits_writes_nothing(operators, connection, monkeypatch):

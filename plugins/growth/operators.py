@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 CONNECTION = "growth_warehouse"
+
+# "make run" where that runs the tasks, None where a scheduler does.
+HELD_BY = os.environ.get("SAAS_GROWTH_HELD_BY")
 
 # Bound by the database in every statement that names them; rendered for each run.
 RUN_PARAMETERS = {
@@ -96,15 +100,30 @@ def free_of_others(connection: Any, context: Context) -> bool:
     ended, or that Airflow does not know any more, holds it no longer: what it left in scope is for the next one. Nor
     does a queued run: one that was cleared may be queued behind the very run that asks.
     """
-    holder = connection.execute("select dag_id, run_id from lease").fetchone()
-    if holder is None or holder == tuple(run_of(context).values()):
+    holder = connection.execute("select dag_id, run_id, held_by from lease").fetchone()
+    if holder is None or holder[:2] == tuple(run_of(context).values()):
         return True
-    dag_id, run_id = holder
-    if context["ti"].get_dr_count(dag_id, run_ids=[run_id], states=["running"]):
+    dag_id, run_id, held_by = holder
+    if context["ti"].get_dr_count(dag_id, run_ids=[run_id], states=["running"]) and not is_abandoned(held_by):
         return False
     with connection:
-        connection.execute("delete from lease where dag_id = ? and run_id = ?", holder)
+        connection.execute("delete from lease where dag_id = ? and run_id = ?", (dag_id, run_id))
     return True
+
+
+def is_abandoned(held_by: str | None) -> bool:
+    """Whether nobody is there who goes on with a run, though Airflow says that it is running.
+
+    It says so for ever of a `make run` that was killed, and of a run in whose middle `make up` was stopped. Each keeps
+    a lock for as long as it lives; the one can see that of the other.
+    """
+    if held_by == HELD_BY:
+        return False
+    lock = Path(os.environ["AIRFLOW_HOME"]) / ("run.lock" if held_by else "up.lock")
+    with suppress(FileNotFoundError, BlockingIOError), lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 def hold(connection: Any, context: Context) -> None:
@@ -140,7 +159,7 @@ class ClaimOperator(BaseSensorOperator):
                     if free_of_others(connection, context):
                         hold(connection, context)
                         with connection:
-                            connection.execute("update lease set held_by = ?", (os.environ.get("SAAS_GROWTH_HELD_BY"),))
+                            connection.execute("update lease set held_by = ?", (HELD_BY,))
                         return True
         self.log.info("Another run works on the warehouse: waiting for its end.")
         return False

@@ -56,62 +56,10 @@ ranked_{{ step.name }} as (
 {{ unused('c.moment_id') }}{{ in_time('c.at_ms') }}),
 
 {% elif step.all_of %}
-firsts_{{ step.name }} as (
-    -- Each of the events, once the step before is reached; the last of them completes the step.
-    select
-        p.{{ so_far | join(', p.') }},
-        m.moment,
-        min(m.at_ms) as at_ms,
-        min(m.latest_ms) as latest_ms
-    from after_{{ before.name }} as p
-    left join moments as m
-        on p.user_id = m.user_id
-        and m.moment in ({{ step.all_of | values }})
-        and p.{{ before.name }}_ms <= m.latest_ms
-{{ unused('m.moment_id') }}    group by p.{{ so_far | join(', p.') }}, m.moment
-),
-
-ranked_{{ step.name }} as (
-    select
-        {{ so_far | join(', ') }},
-        '' as moment_id,
-        case when count(moment) = {{ step.all_of | length }} then max(at_ms) end as at_ms,
-        case when count(moment) = {{ step.all_of | length }} then max(latest_ms) end as latest_ms,
-        1 as place
-    from firsts_{{ step.name }}
-    group by {{ so_far | join(', ') }}
-),
+{% include 'intermediate/funnel_step_all_of.sql' %}
 
 {% else %}
-active_days_{{ step.name }} as (
-    -- With each active day the one {{ step.active_days.days - 1 }} active days before it.
-    select
-        {{ so_far | join(', ') }},
-        day,
-        lag(day, {{ step.active_days.days - 1 }}) over (partition by user_id order by day) as back
-    from (
-        select distinct p.{{ so_far | join(', p.') }}, m.at_day as day
-        from after_{{ before.name }} as p
-        left join moments as m
-            on p.user_id = m.user_id
-            and m.is_meaningful = 1
-            and {{ db.day_of_ms('p.' ~ before.name ~ '_ms') }} <= m.at_day
-    ) as days
-),
-
-ranked_{{ step.name }} as (
-    -- The first day that is the last of {{ step.active_days.days }} active days within {{ step.active_days.window_days }}.
-    select
-        p.{{ so_far | join(', p.') }},
-        '' as moment_id,
-        case when p.day - p.back < {{ step.active_days.window_days }} then p.day * 86400000 end as at_ms,
-        case when p.day - p.back < {{ step.active_days.window_days }} then p.day * 86400000 + 86399999 end as latest_ms,
-        row_number() over (
-            partition by p.user_id
-            order by case when p.day - p.back < {{ step.active_days.window_days }} then 0 else 1 end, p.day
-        ) as place
-    from active_days_{{ step.name }} as p
-),
+{% include 'intermediate/funnel_step_active_days.sql' %}
 
 {% endif %}
 after_{{ step.name }} as (
