@@ -100,7 +100,7 @@ class Airflow:
     def call(self, method: str, path: str, **body: Any) -> Any:
         """The API's answer; what it refuses is raised with its words.
 
-        Two who write to SQLite metadata may hinder one another: Airflow then gives up, and the same call may succeed.
+        Two who write to SQLite metadata may hinder one another: Airflow then gives up, and another try succeeds.
         """
         request = urllib.request.Request(ui_address(self.project.env) + path, method=method)
         request.add_header("Content-Type", "application/json")
@@ -127,12 +127,15 @@ class Airflow:
     def backfill(self, first: date, last: date, *options: str) -> None:
         """Create a backfill as an operator does. The DAG must be paused.
 
-        Otherwise Airflow, with SQLite metadata, may find its database locked half way and take back what it has
-        created, and its scheduler may be looking at that and fall over.
+        Airflow may find its database locked half way, where that is SQLite, and take back what it has created: a
+        scheduler that is looking at those runs falls over.
         """
         days = ["--from-date", f"{first}", "--to-date", f"{last}"]
-        process = self.project.command("backfill", "create", "--dag-id", DAG_ID, *days, *options)
-        output, _ = process.communicate(timeout=60)
+        for _ in range(TRIES):
+            process = self.project.command("backfill", "create", "--dag-id", DAG_ID, *days, *options)
+            output, _ = process.communicate(timeout=60)
+            if "database is locked" not in output.lower():
+                break
         assert process.returncode == 0, output
 
     def forget_backfills(self) -> None:
@@ -168,7 +171,7 @@ class Airflow:
         query = "select task_id, state, try_number from task_instance where run_id = ? and dag_id = ?"
         return {task: (state, tries) for task, state, tries in self.project.metadata(query, run_id, DAG_ID)}
 
-    def wait_for(self, *runs: str, seconds: float = 120) -> None:
+    def wait_for(self, *runs: str, seconds: float = 300) -> None:
         wait_until(lambda: all(self.state(run) in ENDED for run in runs), seconds, f"the end of {runs}")
 
     def log(self, run_id: str, task: str) -> str:
@@ -177,7 +180,7 @@ class Airflow:
         return "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.log")))
 
 
-def wait_until(true: Callable[[], Any], seconds: float = 60, words: str = "it") -> Any:
+def wait_until(true: Callable[[], Any], seconds: float = 120, words: str = "it") -> Any:
     """Wait until something is so, and give it."""
     deadline = time.monotonic() + seconds
     while not (found := true()):

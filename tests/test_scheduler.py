@@ -143,7 +143,7 @@ class Crowd:
         ((self.scheduled, _),) = wait_until(lambda: airflow.runs("scheduled").items(), words="the scheduled run")
         wait_until(lambda: airflow.runs("scheduled", VERIFY_ID), words="the verification")
         self.backfill = list(airflow.runs("backfill"))
-        airflow.wait_for(self.scheduled, *self.manual.values(), *self.backfill, seconds=180)
+        airflow.wait_for(self.scheduled, *self.manual.values(), *self.backfill)
         wait_until(lambda: ENDED & set(airflow.runs("scheduled", VERIFY_ID).values()), words="the verification")
 
 
@@ -291,7 +291,7 @@ def troubled(airflow: Airflow, history: Path) -> dict[str, str]:
     airflow.delete(runs["deleted"])
     airflow.pause(False)
 
-    wait_until(lambda: set(airflow.runs("backfill").values()) <= ENDED, 180, "the end of all runs")
+    wait_until(lambda: set(airflow.runs("backfill").values()) <= ENDED, 300, "the end of all runs")
     return runs
 
 

@@ -64,10 +64,13 @@ class Files:
 
     def read(self, first: date, last: date) -> dict[str, pd.DataFrame]:
         """All batches of the days from first to last, both included, as `growth.sources.Source` says."""
-        return {
-            table: frame[frame["batch_date"].between(first.isoformat(), last.isoformat())].reset_index(drop=True)
-            for table, frame in self._frames.items()
-        }
+        days = {}
+        for table, frame in self._frames.items():
+            # Frames lie in the order of their batches.
+            begin = frame["batch_date"].searchsorted(first.isoformat(), "left")
+            end = frame["batch_date"].searchsorted(last.isoformat(), "right")
+            days[table] = frame.iloc[begin:end].reset_index(drop=True)
+        return days
 
     @cached_property
     def _frames(self) -> dict[str, pd.DataFrame]:
