@@ -568,26 +568,45 @@ def test_a_run_with_a_new_dictionary_that_is_killed_at_any_task_is_finished_by_t
         assert contents(warehouse, "marts") == next_day["marts"], killed_at
 
 
-@pytest.mark.parametrize("word", ["order", "group", "values", "t", "everybody"])
-@pytest.mark.parametrize("key", ["name", "people"])
+@pytest.mark.parametrize(
+    ("key", "word"),
+    [
+        *(("name", word) for word in ("order", "t", "nothing", "at", "moment", "latest")),
+        *(("people", word) for word in ("order", "everybody", "nothing", "current_date", "begin", "add")),
+    ],
+)
 def test_a_step_has_any_name_that_is_not_refused(key: str, word: str, warehouse: Callable[..., Warehouse]) -> None:
     """Words of SQL are words of business, too: an order, a group. And no name is one that a query uses for itself."""
-    content = changed((STEP + f"activated.{key}", word))
+    name = word if key == "name" else "activated"
+    content = changed((STEP + "paid.of", name), (STEP + "paid.within_days", 5), (STEP + f"activated.{key}", word))
     try:
         sql = sql_of(content)
     except ValueError:
         return
-    day, next_month = "2026-01-31", "2026-02-01"
-    users = [{"user_id": user, "signup_date": day} for user in ("a", "b")]
-    events = [
-        {"event_id": "x", "user_id": "a", "event_type": "activated", "event_date": day},
-        {"event_id": "y", "user_id": "c", "event_type": "visit", "event_date": next_month},
-    ]
-    batch = date.fromisoformat(day)
-    filled = warehouse(Batches({batch: {"raw_users": users, "raw_events": events}}), sql)
-    filled.run(batch)
+    day = "2026-01-31"
+    row = {"event_type": "activated", "event_date": day}
+    plan = {"plan_name": "Pro", "mrr": "79", "status": "active"}
+    batch = {
+        "raw_users": [{"user_id": user, "signup_date": day} for user in ("a", "b", "c")],
+        "raw_events": [
+            row | {"event_id": "x", "user_id": "a"},
+            row | {"event_id": "y", "user_id": "b"},
+            # Of a month that no batch has covered.
+            {"event_id": "z", "user_id": "d", "event_type": "visit", "event_date": "2026-02-01"},
+        ],
+        "raw_subscriptions": [
+            plan | {"subscription_id": "s", "user_id": "a", "start_date": "2026-02-05"},
+            plan | {"subscription_id": "t", "user_id": "b", "start_date": "2026-02-06"},
+        ],
+    }
+    filled = warehouse(Batches({date.fromisoformat(day): batch}), sql)
+    filled.run(date.fromisoformat(day))
+
     columns = ", ".join(f'"{step["people"]}"' for step in content["funnel"]["steps"])
     assert filled.query(f"select cohort_month, {columns} from fct_acquisition_funnel order by 1") == [
-        ("2026-01-01", 2, 2, 1, 0),
+        ("2026-01-01", 3, 3, 2, 1),
         ("2026-02-01", 1, 0, 0, 0),
+    ]
+    assert filled.query(f"select user_id, {name}_at, paid_at from int_funnel_steps where paid_at is not null") == [
+        ("a", "2026-01-31 00:00:00", "2026-02-05 00:00:00")
     ]

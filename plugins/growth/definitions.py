@@ -20,8 +20,10 @@ Positive = Annotated[int, Field(ge=1, le=10_000)]
 Points = Annotated[float, Field(ge=0, le=100)]
 
 
-# Names that a column of the funnel cannot have: columns that it has already, and words that SQL keeps for itself.
+# Names that a step or its people cannot have: those that its queries have already, and words that SQL keeps for itself.
 _TAKEN = """
+    at latest moment nothing first_visit day place
+    add analyze begin commit current_date current_time current_timestamp end explain pragma replace rollback
     user_id cohort_month utm_source utm_campaign is_mature matures_on people_of_month
     all and any as asc between by case cast check collate column constraint create cross current default delete desc
     distinct do drop else end escape except exists false fetch filter for foreign from full grant group having in index

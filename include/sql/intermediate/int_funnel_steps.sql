@@ -41,11 +41,18 @@ after_nothing as (
 
 {% endfor %}
 first_visits as (
-    -- The first event that may have been the first visit; one without a time may have been any time of its day.
-    select p.*, m.moment_id, row_number() over (partition by p.user_id order by m.latest_ms, m.moment_id) as place
+    -- Where a date or a signup says when somebody came, an event of that day without a time may say how.
+    select
+        p.*,
+        case when p.{{ first.name }}_id <> '' then p.{{ first.name }}_id else (
+            select min(e.event_id)
+            from stg_events as e
+            where e.user_id = p.user_id
+                and e.event_day = {{ db.day_of_ms('p.' ~ first.name ~ '_ms') }}
+                and e.event_ms <= p.{{ first.name }}_ms
+                and e.event_type in ({{ first.any_of | values }})
+        ) end as first_visit_id
     from after_{{ steps[-1].name }} as p
-    left join moments as m
-        on p.user_id = m.user_id and m.at_ms <= p.{{ first.name }}_ms and m.moment in ({{ first.any_of | values }})
     where p.{{ definitions.funnel.cohort_step }}_ms is not null
 )
 
@@ -59,6 +66,5 @@ select
     {{ db.at_of_ms('p.' ~ step.name ~ '_ms') }} as {{ step.name }}_at{{ ',' if not loop.last }}
     {% endfor %}
 from first_visits as p
-left join stg_events as e on p.moment_id = e.event_id
+left join stg_events as e on p.first_visit_id = e.event_id
 left join stg_users as u on p.user_id = u.user_id
-where p.place = 1
