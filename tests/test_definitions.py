@@ -98,6 +98,8 @@ def test_a_word_that_is_defined_twice(sentence_about: Callable[..., str]) -> Non
 
 
 STEP = "funnel.steps."
+WITHOUT_SIGNUP = {"name": "paid", "sentence": "", "people": "paid", "noun": "paid", "any_of": ["paid"]}
+UNSORTED = [{"name": "so", "from_score": 30}, {"name": "well", "from_score": 60}, {"name": "ill", "from_score": 0}]
 
 # A key of the dictionary, what somebody wrote there, and what the sentence names.
 MISTAKES: list[tuple[str, Any, str]] = [
@@ -125,7 +127,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
     # Steps
     ("funnel.cohort_by", "visit", "funnel.cohort_by: "),
     ("funnel.steps", SHIPPED["funnel"]["steps"][1:2], "funnel.steps: "),
-    ("funnel.steps", SHIPPED["funnel"]["steps"][::2], "funnel: "),
+    ("funnel.steps", [SHIPPED["funnel"]["steps"][0], WITHOUT_SIGNUP], "funnel: one of the steps is called signup"),
     (STEP + "activated.any_of", ..., "funnel.steps.2: a step has exactly one of any_of, all_of"),
     (STEP + "activated.subscription", {"mrr_above": 0}, "funnel.steps.2: a step has exactly one of any_of, all_of"),
     (STEP + "activated.any_of", [], "funnel.steps.2.any_of: "),
@@ -147,7 +149,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
     (STEP + "activated.people", "paid", "funnel: paid stands there twice"),
     (STEP + "activated.people", "cohort_month", "cohort_month is a column already"),
     (STEP + "activated.noun", "paid", "funnel: paid stands there twice"),
-    (STEP + "signup.name", "joined", "funnel: "),
+    (STEP + "signup.name", "joined", "funnel: step activated counts its days from signup"),
     (STEP + "signup.or_user_date", ["birthday"], "funnel.steps.1.or_user_date.0: "),
     (STEP + "paid.or_user_date", ["signup_date"], "funnel.steps.3: or_user_date goes with any_of only"),
     (STEP + "paid.implied_by", ["paid"], "funnel.steps.3: implied_by goes with any_of only"),
@@ -169,6 +171,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("health.statuses", [], "health.statuses: "),
     ("health.statuses", [{"name": "well", "from_score": 10}], "health: the statuses go from the highest"),
     ("health.statuses", SHIPPED["health"]["statuses"][::-1], "health: the statuses go from the highest"),
+    ("health.statuses", UNSORTED, "health: the statuses go from the highest"),
     # Who may leave, who may want more
     ("at_risk.below_score", 101, "at_risk.below_score: "),
     ("at_risk.after_signup_days", -1, "at_risk.after_signup_days: "),
