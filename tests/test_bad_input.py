@@ -521,8 +521,8 @@ def test_a_source_that_cannot_be_read_leaves_what_people_read(project):
     class Broken(Batches):
         name = Synthetic(scale=float(SCALE)).name
 
-        def read(self, first: date, last: date) -> dict:
-            return open_source({"SAAS_GROWTH_SOURCE": "relax", "SAAS_GROWTH_SOURCE_PATH": "/none"}).read(first, last)
+        def pieces(self, first: date, last: date) -> Iterator[dict]:
+            return open_source({"SAAS_GROWTH_SOURCE": "relax", "SAAS_GROWTH_SOURCE_PATH": "/none"}).pieces(first, last)
 
     warehouse = Warehouse(project / "data/saas_funnel.db", Broken())
     before = list(warehouse.connection.iterdump())

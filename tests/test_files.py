@@ -66,7 +66,7 @@ def deliver(tmp_path):
 
 
 def everything(source: Files) -> dict[str, pd.DataFrame]:
-    return source.read(source.first_day, source.last_day)
+    return next(source.pieces(source.first_day, source.last_day))
 
 
 def records(frame: pd.DataFrame, *columns: str) -> list[tuple]:

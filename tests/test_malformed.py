@@ -321,7 +321,7 @@ def read_or_refuse(folder: Path, name: str, content: bytes) -> dict[str, Any] | 
     (folder / "box" / name).write_bytes(content)
     try:
         source = Files(folder / "shop.yaml", folder / "box")
-        return source.read(source.first_day, source.last_day)
+        return next(source.pieces(source.first_day, source.last_day))
     except UserError as error:
         said = str(error)
         assert len(said.splitlines()) == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
@@ -14,10 +14,9 @@ import yaml
 
 from growth import definitions, pipeline, verify
 from growth.days import Days
+from growth.models import LAYERS
 from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.sql import Sql
-
-ALL_LAYERS = ("staging", "intermediate", "marts")
 
 Rows = Mapping[str, Iterable[Mapping[str, Any]]]
 
@@ -46,7 +45,7 @@ class Batches:
     def first_day(self) -> date:
         return min(self.batches)
 
-    def read(self, first: date, last: date) -> dict[str, pd.DataFrame]:
+    def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
         frames = {}
         for table, columns in RAW_COLUMNS.items():
             rows = []
@@ -56,7 +55,7 @@ class Batches:
                     assert not unknown, f"{table} has no {unknown}"
                     rows.append((day.isoformat(), "test", number, *(row.get(c) for c in columns)))
             frames[table] = pd.DataFrame(rows, columns=[*ARRIVAL_COLUMNS, *columns], dtype=object)
-        return frames
+        yield frames
 
 
 class Warehouse:
@@ -93,9 +92,9 @@ class Warehouse:
         """All cells of all layers in which this warehouse is not what a rebuild from its raw tables gives."""
         target = sqlite3.connect("file::memory:", uri=True)
         verify.rebuild(self.path, target, self.sql)
-        found = verify.differences(self.connection, target, self.sql, ALL_LAYERS)
+        found = verify.differences(self.connection, target, self.sql, LAYERS)
         target.close()
         return [str(d) for d in found]
 
     def differences_from(self, other: Warehouse) -> list[str]:
-        return [str(d) for d in verify.differences(self.connection, other.connection, self.sql, ALL_LAYERS)]
+        return [str(d) for d in verify.differences(self.connection, other.connection, self.sql, LAYERS)]

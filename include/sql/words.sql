@@ -5,3 +5,12 @@
 {%- macro is_active(event, day, user) -%}
 {{ event }}.is_meaningful = 1 and {{ day }} - {{ user }}.signup_day >= 0
 {%- endmacro -%}
+
+{#- An id, or null where it is none: a word such as null or undefined, quoted or not, or zeros and dashes alone. -#}
+{%- macro real_id(text) -%}
+case
+    when lower({{ db.stripped(text, "' \"'''") }}) in ({{ definitions.identity.no_ids | map('lower') | list | values }}) then null
+    when {{ db.stripped(text, "' 0-'") }} = '' then null
+    else {{ text }}
+end
+{%- endmacro -%}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
@@ -13,6 +15,14 @@ class Days(NamedTuple):
 
     first: date
     last: date
+
+    def by_month(self) -> Iterator[Days]:
+        """These days, one month after the other."""
+        first = self.first
+        while first <= self.last:
+            last = min(self.last, first.replace(day=monthrange(first.year, first.month)[1]))
+            yield Days(first, last)
+            first = last + timedelta(days=1)
 
 
 def days_of_run(

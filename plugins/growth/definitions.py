@@ -16,6 +16,7 @@ PATH = Path(__file__).parents[2] / "include" / "definitions.yaml"
 # A name becomes part of column names; a value is only ever written between quotes, which it cannot contain.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Value = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:/+-]{0,79}$")]
+IdText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 _.:/+<>\[\]{}-]{1,80}$")]
 Positive = Annotated[int, Field(ge=1, le=10_000)]
 Points = Annotated[float, Field(ge=0, le=100)]
 
@@ -73,10 +74,22 @@ class Features(Word):
 
 class Subscriptions(Word):
     plans: Values
-    statuses: Values
-    trial_statuses: list[Value]
-    ended_statuses: list[Value]
+    # paying: a customer who brings revenue; trial: has the plan, brings none; suspended: neither, until it goes on;
+    # ended: over; never: was no customer at any time.
+    statuses: Annotated[dict[Value, Literal["paying", "trial", "suspended", "ended", "never"]], Field(min_length=1)]
     default_currency: Value
+
+    def having(self, *rules: str) -> list[str]:
+        """The statuses that follow one of the rules."""
+        return [status for status, rule in self.statuses.items() if rule in rules]
+
+
+class Identity(Word):
+    # Whose are the rows that an anonymous id has without a user: of the last user seen on it so far, and before any of
+    # the first one; of the last user ever seen on it; of the first; or of everybody who is linked by it, as one person.
+    anonymous_rows: Literal["last_user_so_far", "last_user", "first_user", "components"]
+    max_users: Positive
+    no_ids: Annotated[list[IdText], AfterValidator(_distinct)]
 
 
 class Active(Word):
@@ -250,6 +263,7 @@ class Definitions(Strict):
     events: Events
     features: Features
     subscriptions: Subscriptions
+    identity: Identity
     active: Active
     funnel: Funnel
     health: Health
@@ -267,8 +281,6 @@ class Definitions(Strict):
         known("active.meaningful_events", self.active.meaningful_events, self.events.types)
         for step in self.funnel.steps:
             known(f"funnel step {step.name}", step.events + step.implied_by, self.events.types)
-        known("subscriptions.trial_statuses", self.subscriptions.trial_statuses, self.subscriptions.statuses)
-        known("subscriptions.ended_statuses", self.subscriptions.ended_statuses, self.subscriptions.statuses)
         known("health.plan.share", self.health.plan.share, self.subscriptions.plans)
         known("upsell_ready.plans", self.upsell_ready.plans, self.subscriptions.plans)
         if self.upsell_ready.weeks * 7 > self.health.window_days:

@@ -15,7 +15,7 @@ from airflow.providers.common.sql.operators.sql import BaseSQLOperator, SQLExecu
 from airflow.sdk import BaseHook, BaseSensorOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from growth import days, definitions, models
+from growth import days, definitions, emails, models
 from growth.checks import run_checks
 from growth.errors import UserError
 from growth.sql import Sql
@@ -254,7 +254,7 @@ def land_batches(**context: Any) -> None:
         hold(connection, context)
         prepare(connection, sql())
         rebuild = bool(context["params"].get("rebuild"))
-        landed = land(connection, sql(), open_source(), run_days, run_of(context), rebuild)
+        landed = land(connection, sql(), open_source(), run_days, run_of(context), rebuild, emails.chosen())
         write_down_seconds(context, landed.sql_seconds)
     print(f"{run_days.first} to {run_days.last}: " + ", ".join(f"{n} rows of {t}" for t, n in landed.rows.items()))
 

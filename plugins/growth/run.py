@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from growth import definitions
+from growth import definitions, emails
 from growth.environment import airflow_command, airflow_environment, prepare_airflow
 from growth.errors import UserError
 from growth.page import print_page, print_times
@@ -57,6 +57,7 @@ def _run(root: Path) -> int:
     environment = airflow_environment(root, _base(root, warehouse))
     log = Path(environment["AIRFLOW_HOME"]) / "run.log"
     source = open_source(environment)
+    emails.chosen(environment)
     # What is wrong is said before anything is made, and before Airflow takes its seconds.
     with plain_errors(str(warehouse)):
         first, last = _days(warehouse, source, asked)

@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from growth.days import Days
+from growth.emails import Protect, keep
 from growth.errors import UserError
-from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS, Source
+from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED, UNMAPPED_COLUMNS, Source
 from growth.sql import Sql
 
 if TYPE_CHECKING:
@@ -147,48 +148,53 @@ def _months() -> Iterator[tuple[str, int, int, int]]:
             yield f"{year}-{month:02}-01", year * 12 + month, first, first + monthrange(year, month)[1] - 1
 
 
-def month_slices(days: Days) -> Iterator[Days]:
-    """The days of a run, month by month."""
-    first = days.first
-    while first <= days.last:
-        last = min(days.last, first.replace(day=monthrange(first.year, first.month)[1]))
-        yield Days(first, last)
-        first = last + timedelta(days=1)
-
-
 def land(
-    connection: Any, sql: Sql, source: Source, days: Days, run: Mapping[str, object], rebuild: bool = False
+    connection: Any,
+    sql: Sql,
+    source: Source,
+    days: Days,
+    run: Mapping[str, object],
+    rebuild: bool = False,
+    protect: Protect = keep,
 ) -> Landed:
-    """Put the batches of some days into the raw tables, replacing what they held.
+    """Put the batches of some days into the raw tables, replacing what they held; `protect` sees each e-mail address.
 
-    Each month is a transaction of its own that also puts its batches in scope: a run that is killed in between leaves
-    whole batches, and landing them again replaces them.
+    One transaction, which also puts the batches in scope: whatever goes wrong, the raw tables hold whole batches.
     """
     landed = dict.fromkeys(RAW_COLUMNS, 0)
-    seconds = 0.0
+    between = (days.first.isoformat(), days.last.isoformat())
     refuse_other_source(connection, source)
-    for part in month_slices(days):
-        frames = source.read(part.first, part.last)
-        started = time.perf_counter()
-        connection.execute("begin immediate")
-        try:
-            for statement in split(sql.hold()):
-                cursor = connection.execute(statement, run)
-                heed(cursor)
-            for table, columns in RAW_COLUMNS.items():
-                _replace_batches(connection, table, columns, frames[table], part, source.name)
-                landed[table] += len(frames[table])
-            connection.execute(
-                "insert or ignore into scope_batches (batch_date)"
-                " select distinct batch_date from raw_batches where batch_date between ? and ?",
-                (part.first.isoformat(), part.last.isoformat()),
-            )
-            _move_on(connection, sql.definitions_hash, rebuild)
-            connection.execute("commit")
-        except BaseException:
-            connection.rollback()
-            raise
-        seconds += time.perf_counter() - started
+    seconds = 0.0
+    connection.execute("begin immediate")
+    try:
+        for statement in split(sql.hold()):
+            heed(connection.execute(statement, run))
+        for table in (*RAW_COLUMNS, UNMAPPED, "raw_batches"):
+            connection.execute(f"delete from {table} where batch_date between ? and ?", between)
+        dates = [(days.first + timedelta(days=n)).isoformat() for n in range((days.last - days.first).days + 1)]
+        connection.executemany(
+            "insert into raw_batches (batch_date, table_name, source_name, rows_landed) values (?, ?, ?, 0)",
+            [(d, table, source.name) for d in dates for table in RAW_COLUMNS],
+        )
+        for piece in source.pieces(*days):
+            started = time.perf_counter()
+            for table, frame in piece.items():
+                if table == UNMAPPED:
+                    _count_unmapped(connection, frame)
+                else:
+                    _land_frame(connection, table, frame, protect)
+                    landed[table] += len(frame)
+            seconds += time.perf_counter() - started
+        connection.execute(
+            "insert or ignore into scope_batches (batch_date)"
+            " select distinct batch_date from raw_batches where batch_date between ? and ?",
+            between,
+        )
+        _move_on(connection, sql.definitions_hash, rebuild)
+        connection.execute("commit")
+    except BaseException:
+        connection.rollback()
+        raise
     return Landed(landed, seconds)
 
 
@@ -204,21 +210,28 @@ def refuse_other_source(connection: Any, source: Source) -> None:
         )
 
 
-def _replace_batches(
-    connection: Any, table: str, columns: tuple[str, ...], frame: pd.DataFrame, days: Days, source_name: str
-) -> None:
-    between = (days.first.isoformat(), days.last.isoformat())
-    names = (*ARRIVAL_COLUMNS, *columns)
-    connection.execute(f"delete from {table} where batch_date between ? and ?", between)
+def _land_frame(connection: Any, table: str, frame: pd.DataFrame, protect: Protect) -> None:
+    names = (*ARRIVAL_COLUMNS, *RAW_COLUMNS[table])
     values = frame.loc[:, list(names)].astype(object)
-    rows = zip(*(values[name].where(values[name].notna(), None) for name in names), strict=True)
-    connection.executemany(f"insert into {table} ({', '.join(names)}) values ({', '.join('?' * len(names))})", rows)
-    counts = frame["batch_date"].value_counts()
-    connection.execute("delete from raw_batches where table_name = ? and batch_date between ? and ?", (table, *between))
-    dates = [(days.first + timedelta(days=n)).isoformat() for n in range((days.last - days.first).days + 1)]
+    columns = {name: values[name].where(values[name].notna(), None) for name in names}
+    if "email" in columns:
+        columns["email"] = map(protect, columns["email"])
+    marks = ", ".join("?" * len(names))
     connection.executemany(
-        "insert into raw_batches (batch_date, table_name, source_name, rows_landed) values (?, ?, ?, ?)",
-        [(d, table, source_name, int(counts.get(d, 0))) for d in dates],
+        f"insert into {table} ({', '.join(names)}) values ({marks})", zip(*columns.values(), strict=True)
+    )
+    connection.executemany(
+        "update raw_batches set rows_landed = rows_landed + ? where batch_date = ? and table_name = ?",
+        [(int(rows), day, table) for day, rows in frame["batch_date"].value_counts().items()],
+    )
+
+
+def _count_unmapped(connection: Any, frame: pd.DataFrame) -> None:
+    names = ", ".join(UNMAPPED_COLUMNS)
+    connection.executemany(
+        f"insert into {UNMAPPED} ({names}) values (?, ?, ?, ?)"
+        " on conflict (batch_date, source_file, event_name) do update set rows_seen = rows_seen + excluded.rows_seen",
+        frame.loc[:, list(UNMAPPED_COLUMNS)].astype(object).itertuples(index=False, name=None),
     )
 
 

@@ -35,6 +35,9 @@ case when substr({{ text }}, 20, 1) = '.' and substr({{ text }}, 24, 1) glob '[0
 {#- How many whole parts of a size fit into a number of days. -#}
 {%- macro whole(days, size) -%} ({{ days }}) / {{ size }} {%- endmacro -%}
 
+{#- Text without any of some characters at its ends. -#}
+{%- macro stripped(text, characters) -%} trim({{ text }}, {{ characters }}) {%- endmacro -%}
+
 {%- macro least(a, b) -%} min({{ a }}, {{ b }}) {%- endmacro -%}
 {%- macro greatest(a, b) -%} max({{ a }}, {{ b }}) {%- endmacro -%}
 

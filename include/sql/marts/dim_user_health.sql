@@ -66,7 +66,7 @@ plans as (
         on u.user_id = c.user_id and c.start_day <= u.as_of_day
         and (
             c.end_day > u.as_of_day
-            or (c.end_day is null and c.status not in ({{ definitions.subscriptions.ended_statuses | values }}))
+            or (c.end_day is null and c.status not in ({{ definitions.subscriptions.having("ended", "never") | values }}))
         )
 ),
 

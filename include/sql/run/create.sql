@@ -9,6 +9,8 @@ create index if not exists {{ table }}_{{ columns[0] }} on {{ table }} ({{ colum
 {% endfor %}
 {{ db.create_table('raw_batches', {'batch_date': text, 'table_name': text, 'source_name': text, 'rows_landed': int},
     ['batch_date', 'table_name']) }}
+{{ db.create_table('unmapped_events', {'batch_date': text, 'source_file': text, 'event_name': text, 'rows_seen': int},
+    ['batch_date', 'source_file', 'event_name']) }}
 
 -- What a run knows.
 {{ db.create_table('lease', {'only': int, 'dag_id': text, 'run_id': text, 'held_by': text}, ['only']) }}

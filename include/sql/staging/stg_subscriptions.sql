@@ -31,7 +31,7 @@ select
     user_id,
     plan_name,
     status,
-    case when status in ({{ definitions.subscriptions.trial_statuses | values }}) then 1 else 0 end as is_trial,
+    case when status in ({{ definitions.subscriptions.having("trial") | values }}) then 1 else 0 end as is_trial,
     {{ db.date_of_day('start_day') }} as start_date,
     start_day,
     {{ db.date_of_day('end_day') }} as end_date,

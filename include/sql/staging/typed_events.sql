@@ -9,7 +9,8 @@ with texts as (
         source_file,
         source_row,
         event_id,
-        user_id,
+        {{ words.real_id('user_id') }} as user_id,
+        {{ words.real_id('anonymous_id') }} as anonymous_id,
         nullif(trim(event_type), '') as event_type,
         nullif(trim(feature_name), '') as feature_name,
         nullif(trim(utm_source), '') as utm_source,
@@ -26,6 +27,7 @@ read_events as (
         source_row,
         event_id,
         user_id,
+        anonymous_id,
         event_type,
         feature_name,
         utm_source,
@@ -42,6 +44,7 @@ select
     source_row,
     event_id,
     user_id,
+    anonymous_id,
     event_type,
     feature_name,
     utm_source,
@@ -50,8 +53,8 @@ select
     is_date_only,
     case
         when event_id is null or trim(event_id) = '' then 'no event id'
-        when user_id is null or trim(user_id) = '' then 'no user id'
-        when user_id <> trim(user_id) then 'blanks around the user id'
+        when user_id is null and anonymous_id is null then 'no user id'
+        when user_id <> trim(user_id) or anonymous_id <> trim(anonymous_id) then 'blanks around the user id'
         when event_type is null then 'no event type'
         when event_type not in ({{ definitions.events.types | values }}) then 'unknown event type'
         when event_type = 'feature_used' and feature_name is null then 'no feature'

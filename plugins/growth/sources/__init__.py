@@ -6,7 +6,7 @@ Rows are text as it came; nothing is refused here. What is malformed is rejected
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -27,6 +27,7 @@ RAW_COLUMNS: dict[str, tuple[str, ...]] = {
         "feature_name",
         "utm_source",
         "utm_campaign",
+        "anonymous_id",
     ),
     "raw_subscriptions": (
         "subscription_id",
@@ -37,11 +38,18 @@ RAW_COLUMNS: dict[str, tuple[str, ...]] = {
         "mrr",
         "status",
         "currency",
+        "changed_at",
     ),
+    "raw_links": ("link_id", "linked_at", "user_id", "anonymous_id", "other_user_id", "other_anonymous_id"),
 }
+"""The columns of the raw tables, text all of them. The README's page on your own data says what each means."""
 
 # Which batch a row belongs to, and its place in its source. Together they name one raw row of a table.
 ARRIVAL_COLUMNS = ("batch_date", "source_file", "source_row")
+
+# Events that a mapping has no rule for are no raw rows: they are counted, by the name that they have at their source.
+UNMAPPED = "unmapped_events"
+UNMAPPED_COLUMNS = ("batch_date", "source_file", "event_name", "rows_seen")
 
 
 class Source(Protocol):
@@ -56,12 +64,13 @@ class Source(Protocol):
     last_day: date | None
     """The last day that has a batch; None where every whole day has one."""
 
-    def read(self, first: date, last: date) -> dict[str, pd.DataFrame]:
-        """All batches of the days from first to last, both included.
+    def pieces(self, first: date, last: date) -> Iterator[Mapping[str, pd.DataFrame]]:
+        """All batches of the days from first to last, both included, in pieces that fit into memory.
 
-        One frame for each table of RAW_COLUMNS, with the columns of ARRIVAL_COLUMNS and then those of the table:
-        batch_date as ISO text, source_row as int, all others text or None. A batch does not depend on which
-        days are read together with it. Raises UserError.
+        A piece has a frame for some or all tables of RAW_COLUMNS, with the columns of ARRIVAL_COLUMNS and then those of
+        the table: batch_date as ISO text, source_row as int, all others text or None. It may have one of UNMAPPED, too.
+        A batch does not depend on which days are read together with it. Raises UserError, also after some pieces:
+        then none of them may stay.
         """
         ...
 

@@ -62,7 +62,7 @@ class Files:
     def last_day(self) -> date:
         return date.fromisoformat(max(frame["batch_date"].iloc[-1] for frame in self._frames.values() if len(frame)))
 
-    def read(self, first: date, last: date) -> dict[str, pd.DataFrame]:
+    def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
         """All batches of the days from first to last, both included, as `growth.sources.Source` says."""
         days = {}
         for table, frame in self._frames.items():
@@ -70,7 +70,7 @@ class Files:
             begin = frame["batch_date"].searchsorted(first.isoformat(), "left")
             end = frame["batch_date"].searchsorted(last.isoformat(), "right")
             days[table] = frame.iloc[begin:end].reset_index(drop=True)
-        return days
+        yield days
 
     @cached_property
     def _frames(self) -> dict[str, pd.DataFrame]:

@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from growth.days import Days
 from growth.errors import UserError
 from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.sources import synthetic_world as world
@@ -93,8 +94,13 @@ class Synthetic:
         # Of a day's activity, by day, the rows that did not arrive on the day itself.
         self._stragglers: dict[int, Table] = {}
 
+    def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
+        """What arrives from first to last, as the contract of Source has it, month by month."""
+        for part in Days(first, last).by_month():
+            yield self.read(part.first, part.last)
+
     def read(self, first: date, last: date) -> dict[str, pd.DataFrame]:
-        """All rows that arrive from first to last, as the contract of Source has it. Times are UTC."""
+        """All rows that arrive from first to last, in one frame for each raw table that has any. Times are UTC."""
         first_day, last_day = (first - self.first_day).days, (last - self.first_day).days
         self._grow(last_day)
         arrived = {name: _arrived(rows, first_day, last_day) for name, rows in self._rows.items()}

@@ -1,0 +1,36 @@
+-- Every raw link row with its text read, and the reason where it cannot count.
+-- grain: batch_date, source_file, source_row
+{% set q = definitions.quality %}
+with read_links as (
+    select
+        batch_date,
+        source_file,
+        source_row,
+        link_id,
+        {{ db.moment_ms('trim(linked_at)') }} as linked_ms,
+        {% for id in ('user_id', 'anonymous_id', 'other_user_id', 'other_anonymous_id') %}
+        {{ words.real_id('trim(' ~ id ~ ')') }} as {{ id }},
+        {% endfor %}
+        {{ db.day_of_date('batch_date') }} as batch_day
+    from raw_links
+)
+
+select
+    batch_date,
+    source_file,
+    source_row,
+    link_id,
+    linked_ms,
+    user_id,
+    anonymous_id,
+    other_user_id,
+    other_anonymous_id,
+    case
+        when linked_ms is null then 'unreadable link date'
+        when {{ db.day_of_ms('linked_ms') }} > batch_day + {{ q.event_days_ahead }} then 'link date in the future'
+        when {{ db.day_of_ms('linked_ms') }} < {{ day(q.earliest_date) }} then 'link date too long ago'
+        when case when user_id is null then 0 else 1 end + case when anonymous_id is null then 0 else 1 end
+            + case when other_user_id is null then 0 else 1 end
+            + case when other_anonymous_id is null then 0 else 1 end < 2 then 'links no two ids'
+    end as reject_reason
+from read_links
