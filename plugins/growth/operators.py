@@ -20,7 +20,7 @@ from growth.checks import run_checks
 from growth.errors import UserError
 from growth.sql import Sql
 from growth.verify import report, verify
-from growth.warehouse import Refused, heed, land, plain_errors, prepare, run_script
+from growth.warehouse import Refused, drop_obsolete_columns, heed, land, plain_errors, prepare, run_script
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -221,6 +221,8 @@ class PublishOperator(ScriptOperator):
             self.log.info("This run has published already.")
         else:
             super().execute(context)
+        with for_people(), closing(connect()) as connection:
+            drop_obsolete_columns(connection, sql())
 
 
 class ChecksOperator(BaseSQLOperator):

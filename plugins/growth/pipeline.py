@@ -10,7 +10,7 @@ from growth.days import Days
 from growth.models import LAYERS, tables
 from growth.sources import Source
 from growth.sql import Sql
-from growth.warehouse import land, prepare, run_script
+from growth.warehouse import drop_obsolete_columns, land, prepare, run_script
 
 
 def run(
@@ -41,4 +41,5 @@ def run(
         seconds[f"check_{layer}"] = run_checks(connection, sql.checks(layer), parameters)
     before_task("publish")
     seconds["publish"] = run_script(connection, sql.publish(), parameters)
+    drop_obsolete_columns(connection, sql)
     return seconds

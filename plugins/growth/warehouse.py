@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from growth.days import Days
 from growth.emails import Protect, keep
 from growth.errors import UserError
+from growth.models import Model
 from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED, UNMAPPED_COLUMNS, Source
 from growth.sql import Sql
 
@@ -94,7 +95,8 @@ def plain_errors(where: str) -> Iterator[None]:
 def prepare(connection: Any, sql: Sql) -> None:
     """Make what is missing of the warehouse, and bring tables of an earlier version into shape.
 
-    One transaction. Nothing that people read loses a row: a column that a mart gains is empty until the next publish.
+    One transaction. Nothing that people read loses a row or a column: one that a mart gains is empty until the next
+    publish, one that it no longer has goes after it.
     """
     connection.execute("pragma busy_timeout = 60000")
     connection.execute("pragma journal_mode = wal")
@@ -102,11 +104,15 @@ def prepare(connection: Any, sql: Sql) -> None:
     if known:
         (prepared,) = connection.execute("select prepared_hash from run_state").fetchone() or (None,)
         if prepared == sql.definitions_hash:
+            drop_obsolete_columns(connection, sql)
             return
     connection.execute("begin immediate")
     try:
-        for model in sql.models if known else []:
-            _reshape(connection, model)
+        if known:
+            for table, columns in RAW_COLUMNS.items():
+                _gain_columns(connection, table, dict.fromkeys(columns, "text"))
+            for model in sql.models:
+                _reshape(connection, model)
         for statement in split(sql.create()) + split(sql.views()):
             connection.execute(statement)
         connection.executemany("insert or ignore into calendar_months values (?, ?, ?, ?)", _months())
@@ -124,21 +130,34 @@ def _columns(connection: Any, table: str) -> list[str]:
     return [row[1] for row in connection.execute(f"pragma table_info({table})")]
 
 
-def _reshape(connection: Any, model: Any) -> None:
-    """Columns are the only thing that changes: what is built anew goes, what people read gains columns."""
-    present = _columns(connection, model.name)
-    if not present or present == list(model.columns):
-        return
+def _gain_columns(connection: Any, table: str, types: Mapping[str, str]) -> None:
+    """Columns that a table has not, if there is the table."""
+    present = _columns(connection, table)
+    for column, kind in types.items() if present else []:
+        if column not in present:
+            connection.execute(f"alter table {table} add column {column} {kind}")
+
+
+def _reshape(connection: Any, model: Model) -> None:
+    """What people read gains columns, all else is made anew where its shape is another: everything is computed again."""
+    for name in ("scope__", "changed__", "building__"):
+        connection.execute(f"drop table if exists {name}{model.name}")
     if model.layer == "marts":
-        connection.execute(f"drop table if exists building__{model.name}")
         connection.execute(f"drop view if exists next__{model.name}")
-        for column, kind in model.types.items():
-            if column not in present:
-                connection.execute(f"alter table {model.name} add column {column} {kind}")
-        for column in set(present) - set(model.columns):
-            connection.execute(f"alter table {model.name} drop column {column}")
-    else:
-        connection.execute(f"drop table {model.name}")
+        _gain_columns(connection, model.name, model.types)
+    elif _columns(connection, model.name) != list(model.columns):
+        connection.execute(f"drop table if exists {model.name}")
+
+
+def drop_obsolete_columns(connection: Any, sql: Sql) -> None:
+    """Take away what marts no longer have, once what people read has been published without it."""
+    obsolete = [(m.name, c) for m in sql.marts for c in _columns(connection, m.name) if c not in m.columns]
+    (published,) = connection.execute("select published_hash from run_state").fetchone()
+    if obsolete and published == sql.definitions_hash:
+        connection.execute("begin immediate")
+        for table, column in obsolete:
+            connection.execute(f"alter table {table} drop column {column}")
+        connection.execute("commit")
 
 
 def _months() -> Iterator[tuple[str, int, int, int]]:
