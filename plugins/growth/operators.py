@@ -259,6 +259,8 @@ def land_batches(**context: Any) -> None:
         landed = land(connection, sql(), open_source(), run_days, run_of(context), rebuild, emails.chosen())
         write_down_seconds(context, landed.sql_seconds)
     print(f"{run_days.first} to {run_days.last}: " + ", ".join(f"{n} rows of {t}" for t, n in landed.rows.items()))
+    if landed.left_out:
+        print(f"{landed.left_out} rows of people who were erased have been left out")
 
 
 def write_down_seconds(context: Context, seconds: float) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 import sqlite3
 import time
 from calendar import monthrange
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from growth.days import Days
 from growth.emails import Protect, keep
@@ -29,7 +31,56 @@ class Landed(NamedTuple):
     """What a landing did."""
 
     rows: dict[str, int]
+    left_out: int
+    """Rows of people who were erased."""
     sql_seconds: float
+
+
+class Erased:
+    """The ids of people who were erased, as salted hashes: enough to keep their rows out, of no use to find them."""
+
+    # What each column of a raw table names.
+    KINDS: ClassVar[dict[str, str]] = {
+        "user_id": "id",
+        "other_user_id": "id",
+        "anonymous_id": "anonymous",
+        "other_anonymous_id": "anonymous",
+        "event_id": "event",
+        "subscription_id": "subscription",
+    }
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        rows = connection.execute("select kind, digest from erased").fetchall()
+        self._salt = next((digest for kind, digest in rows if kind == "salt"), None)
+        self._digests = {digest for _, digest in rows}
+
+    def _digest(self, kind: str, name: str) -> str:
+        # A device's id has the name that it has in int_identities.
+        kind, name = ("id", f"anonymous:{name.strip()}") if kind == "anonymous" else (kind, name.strip())
+        return hashlib.sha256(f"{self._salt} {kind} {name}".encode()).hexdigest()
+
+    def knows(self, kind: str, name: str) -> bool:
+        return self._salt is not None and self._digest(kind, name) in self._digests
+
+    def remember(self, names: Iterable[tuple[str, str]]) -> None:
+        if self._salt is None:
+            self._salt = secrets.token_hex(16)
+            self._connection.execute("insert into erased (kind, digest) values ('salt', ?)", (self._salt,))
+        self._connection.executemany(
+            "insert or ignore into erased (kind, digest) values (?, ?)",
+            [(kind, self._digest(kind, name)) for kind, name in names],
+        )
+
+    def without(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows that name nobody who was erased."""
+        if self._salt is None:
+            return frame
+        is_kept = ~frame["batch_date"].isna()
+        for column in frame.columns.intersection(list(self.KINDS)):
+            erased = {n for n in frame[column].dropna().unique() if self.knows(self.KINDS[column], n)}
+            is_kept &= ~frame[column].isin(erased)
+        return frame[is_kept]
 
 
 class Refused(UserError):
@@ -181,6 +232,7 @@ def land(
     One transaction, which also puts the batches in scope: whatever goes wrong, the raw tables hold whole batches.
     """
     landed = dict.fromkeys(RAW_COLUMNS, 0)
+    left_out = 0
     between = (days.first.isoformat(), days.last.isoformat())
     refuse_other_source(connection, source)
     seconds = 0.0
@@ -200,14 +252,17 @@ def land(
             "insert into raw_batches (batch_date, table_name, source_name, rows_landed) values (?, ?, ?, 0)",
             [(d, table, source.name) for d in dates for table in RAW_COLUMNS],
         )
+        erased = Erased(connection)
         for piece in source.pieces(*days):
             started = time.perf_counter()
-            for table, frame in piece.items():
+            for table, arrived in piece.items():
                 if table == UNMAPPED:
-                    _count_unmapped(connection, frame)
+                    _count_unmapped(connection, arrived)
                 else:
+                    frame = erased.without(arrived)
                     _land_frame(connection, table, frame, protect)
                     landed[table] += len(frame)
+                    left_out += len(arrived) - len(frame)
             seconds += time.perf_counter() - started
         connection.execute(
             "insert or ignore into scope_batches (batch_date)"
@@ -219,7 +274,7 @@ def land(
     except BaseException:
         connection.rollback()
         raise
-    return Landed(landed, seconds)
+    return Landed(landed, left_out, seconds)
 
 
 def refuse_other_source(connection: Any, source: Source) -> None:

@@ -80,6 +80,7 @@ select
     cells.old_value,
     cells.new_value,
     case
+        when {{ db.param('dag_id') }} = 'saas_growth_erase' then 'erased person'
         when r.everything = 1 and r.definitions_hash <> r.published_hash then 'new definition'
         when r.everything = 1 then 'rebuild'
         else causes_of_cells.cause
