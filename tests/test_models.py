@@ -360,8 +360,14 @@ def build(table: str, change: str, where: str = "1 = 1") -> list[str]:
 
 # For each check, each way to break what it claims, as a script that spoils the built warehouse.
 PLANTED: dict[str, list[list[str]]] = {
-    "int_id_links__every_link_is_seen_from_both_sides": [
-        lose(LINKS, f"kind = '{kind}'") for kind in ("seen_user", "seen_on", "same")
+    "int_id_links__every_link_is_there": [
+        *(lose(LINKS, f"kind = '{kind}'") for kind in ("seen_user", "seen_on", "same")),
+        [f"delete from {LINKS}"],
+    ],
+    "int_identities__links_are_followed": [
+        lose(IDS, FORMER),
+        lose(IDS, "id like 'anonymous:%'"),
+        spoil(IDS, "person_id = 'nobody'", FORMER),
     ],
     "int_identities__an_id_has_one_person_at_a_time": [
         spoil(IDS, "until_ms = from_ms"),

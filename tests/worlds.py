@@ -69,7 +69,7 @@ class WithDevices(Synthetic):
             links = pd.DataFrame(place | dict.fromkeys(RAW_COLUMNS["raw_links"]), dtype=object)
             links["link_id"], links["user_id"] = users["user_id"], users["user_id"]
             links["linked_at"] = users["batch_date"]
-            links["anonymous_id"] = [f"device {n // 3}" for n in range(len(links))]
+            links["anonymous_id"] = [f"device {n // 3} of {day:.7}" for n, day in enumerate(users["batch_date"])]
             links.loc[links.index[::5], "other_user_id"] = "former " + links["user_id"]
             yield piece | {"raw_links": links}
 

@@ -190,7 +190,7 @@ def _gain_columns(connection: Any, table: str, types: Mapping[str, str]) -> None
 
 
 def _reshape(connection: Any, model: Model) -> None:
-    """What people read gains columns, all else is made anew where its shape is another: everything is computed again."""
+    """What people read gains columns; all else is made anew where its shape is another, and computed again."""
     for name in ("scope__", "changed__", "building__"):
         connection.execute(f"drop table if exists {name}{model.name}")
     if model.layer == "marts":
