@@ -1,6 +1,7 @@
-# make run   everything set up, the DAG run once, a page on the terminal     DAY= FROM= SOURCE= DATA= WAREHOUSE= SCALE= REBUILD=1
+# make run   everything set up, the DAG run once, a page on the terminal     DAY= FROM= TO= SOURCE= DATA= WAREHOUSE= SCALE= REBUILD=1
 # make up    Airflow with its UI, the DAG scheduled daily                    PORT=
 # make verify     what people read, compared with a rebuild from the raw rows          WAREHOUSE=
+# make erase  people are forgotten, in every table                        USER= BY= WHY= WAREHOUSE=
 # make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints
 
 PYTHON ?= python3
@@ -10,9 +11,10 @@ GROWTH := PYTHONPATH=plugins $(BIN)/python -m growth
 export SAAS_GROWTH_SOURCE := $(or $(SOURCE),$(SAAS_GROWTH_SOURCE))
 export SAAS_GROWTH_SOURCE_PATH := $(or $(DATA),$(SAAS_GROWTH_SOURCE_PATH))
 export SAAS_GROWTH_SCALE := $(or $(SCALE),$(SAAS_GROWTH_SCALE))
-export DAY FROM REBUILD WAREHOUSE PORT
+export DAY := $(or $(TO),$(DAY))
+export FROM REBUILD WAREHOUSE PORT
 
-.PHONY: run up verify test prove bench lint constraints
+.PHONY: run up verify erase test prove bench lint constraints
 
 run: .venv/.runs
 	@$(GROWTH) run
@@ -22,6 +24,13 @@ up: .venv/.runs
 
 verify: .venv/.runs
 	@$(GROWTH) verify
+
+# USER also is the name of whoever is logged in: only one that is given here counts.
+erase: export SAAS_GROWTH_ERASE_USERS := $(if $(filter command,$(firstword $(origin USER))),$(USER))
+erase: export SAAS_GROWTH_ERASE_ASKED_BY := $(BY)
+erase: export SAAS_GROWTH_ERASE_REASON := $(WHY)
+erase: .venv/.runs
+	@$(GROWTH) erase
 
 prove: .venv/.tests
 	WORLDS=$(or $(N),1000) $(BIN)/python -m pytest tests/test_roads.py -k any_road_ends

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -36,7 +37,7 @@ MERGED = {"amplitude/anonymous_on_second_device": {9: 8}}
 
 # Cases that no rule of ours can express, and why.
 NOT_OURS = {
-    "snowplow/uid_conflict": "one user id per person: an id then stands in two groups, here it has one person at a time",
+    "snowplow/uid_conflict": "one user id per person: an id is then in two groups, here it has one person at a time",
     "snowplow/shared_id_collision": "one user id per person, as above",
     "segment/limit_user_id_1": "limits by the rank of an id's kind: an e-mail address is no id here and links nobody",
     "election/order": "which of several user ids names the person: here the least one that is nobody's alias",
@@ -99,7 +100,7 @@ def _links(row: dict[str, Any]) -> Iterator[dict[str, str]]:
     users = [i for i in row["ids"] if i.startswith("u:")]
     cookies = [i for i in row["ids"] if not i.startswith("u:")]
     link = {"link_id": "l", "linked_at": row["t"]}
-    for cookie, other in zip(cookies, cookies[1:], strict=False):
+    for cookie, other in pairwise(cookies):
         yield link | {"anonymous_id": cookie, "other_anonymous_id": other}
     for user in users:
         for cookie in cookies:

@@ -280,6 +280,20 @@ def verify_warehouse() -> None:
             raise UserError("What people read is not what a rebuild gives: the cells are in the log above.")
 
 
+def erase_people(**context: Any) -> None:
+    """Erase the people that the run names; its log says who asked, why, and how much there was."""
+    from growth.erase import asked_for, erase
+
+    params = context["params"]
+    with for_people(), closing(connect()) as connection:
+        users = asked_for(params["users"])
+        print(f"Asked for by {params['asked_by']}: {params['reason']}")
+        hold(connection, context)
+        prepare(connection, sql())
+        found = erase(connection, sql(), users, run_of(context))
+    print(f"Erased: {len(users)} people with {found.ids} ids in {found.rows} raw rows")
+
+
 def table_task(table: str) -> ScriptOperator:
     """The task of a table: named like it, with its file's header as its description."""
     return ScriptOperator(task_id=table, sql=f"{{{{ build('{table}') }}}}", doc_md=models.doc(table))
