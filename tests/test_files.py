@@ -544,14 +544,14 @@ def test_a_file_that_feeds_a_table_twice_is_refused(deliver, tmp_path):
         (
             "    arrival:",
             "    arival:",
-            ["files[0].arival is not a known key", "arrival, dates, feeds, fields, format"],
+            ["files[0].arival is not a known key", "arrival, dates, feeds"],
         ),
         ("    arrival: created", "", ["files[0]: arrival is missing"]),
         ("files:", "fils:", ["fils is not a known key", "use one of files"]),
         (
             "- table: raw_users",
             "- tabel: raw_users",
-            ["files[0].feeds[0].tabel is not a known key", "columns, event, rules, table"],
+            ["files[0].feeds[0].tabel is not a known key", "table, unmapped"],
         ),
         ("raw_users", "raw_user", ["files[0].feeds[0]", "'raw_user' is no raw table", "raw_subscriptions"]),
         ("utm_source:", "utm_sorce:", ["feeds[0]", "raw_users has no column 'utm_sorce'", "utm_source"]),

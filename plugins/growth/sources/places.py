@@ -113,7 +113,7 @@ class Bucket:
         return self._opened
 
     def matching(self, pattern: str) -> list[str]:
-        files, root = self._files
+        files, _ = self._files
         with self._said(str(self)):
             files.invalidate_cache()
             # Folder by folder, so that a day's files are found without a list of those of all days.
