@@ -20,8 +20,9 @@ from growth.errors import UserError
 from growth.sources.mapping import PARENT, FieldPath, Input, one_line
 from growth.sources.values import UNSTORABLE, Malformed, Number, Row, keys_of
 
-PIECE_ROWS = 50_000
-PIECE_BYTES = 32 << 20
+PIECE_ROWS = 5_000
+"""So many rows of a file are there at a time, or so many bytes. With more of them Python's collector takes longer."""
+PIECE_BYTES = 8 << 20
 BLOCK_BYTES = 1 << 20
 LONGEST_LINE = 64 << 20
 LARGEST_DOCUMENT = 64 << 20

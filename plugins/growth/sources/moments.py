@@ -34,6 +34,11 @@ def _iso(text: str) -> Moment:
             return date.fromisoformat(text)
         except ValueError:
             pass
+    elif text[-1] == "Z":
+        moment = datetime.fromisoformat(text[:-1])
+        if moment.tzinfo is not None:
+            raise ValueError(text)
+        return moment.replace(tzinfo=UTC)
     return datetime.fromisoformat(text)
 
 

@@ -8,7 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, Self
 
 from growth.sources import RAW_COLUMNS
@@ -127,6 +127,8 @@ class Rows:
         self._is_nested = is_nested
         self._named: dict[FieldPath, Texts] = {}
         self._dates: dict[str, tuple[Texts, list[Moment | None]]] = {}
+        self._whole: Rows | None = None
+        self._positions: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -136,14 +138,22 @@ class Rows:
         if len(positions) == len(self.rows):
             return self
         rows = self.rows
-        return Rows([rows[position] for position in positions], self.each, self._is_nested)
+        part = Rows([rows[position] for position in positions], self.each, self._is_nested)
+        # What has been read of the whole is not read again.
+        part._whole, part._positions = self, positions
+        return part
 
     def of(self, path: FieldPath) -> Texts:
         """The texts of a field of the file, or of one that the mapping names."""
         found = self._named.get(path)
         if found is None:
             named = self.each.fields.get(path) if isinstance(path, str) else None
-            found = self._named[path] = self.made(named) if named else self._read(keys_of(path, self._is_nested))
+            if self._whole is not None and path in self._whole._named:
+                texts = self._whole._named[path]
+                found = [texts[position] for position in self._positions]
+            else:
+                found = self.made(named) if named else self._read(keys_of(path, self._is_nested))
+            self._named[path] = found
         return found
 
     def _read(self, keys: tuple[str, ...]) -> Texts:
@@ -151,14 +161,20 @@ class Rows:
         values = [row.get(first) for row in self.rows]
         for key in others:
             values = [value and inside(value, key) for value in values]
-        return [None if value is None else text_of(value) for value in values]
+        # What nearly every value is needs no call.
+        return [
+            value or None
+            if type(value) is str and value.isascii() and "\0" not in value
+            else None if value is None else text_of(value)
+            for value in values
+        ]
 
     def made(self, value: Value) -> Texts:
         """The texts of one value."""
         if value.column is not None:
             texts = self.of(value.column)
         elif value.first:
-            texts = _first([self.made(each) for each in value.first])
+            texts = self._first([partial(Rows.made, value=each) for each in value.first])
         elif value.constant:
             return [value.constant] * len(self)
         elif value.template:
@@ -168,6 +184,17 @@ class Rows:
         else:
             return [m.isoformat() if m else text for text, m in zip(*self.date(value.moment), strict=True)]
         return _changed(texts, value) if value.is_changed else texts
+
+    def _first(self, choices: Sequence[Callable[[Rows], Texts]]) -> Texts:
+        """For each row the first text that there is; a choice is made only where those before it gave none."""
+        texts = choices[0](self)
+        for choice in choices[1:]:
+            if not (missing := [n for n, text in enumerate(texts) if not text]):
+                break
+            texts = list(texts)
+            for n, text in zip(missing, choice(self.some(missing)), strict=True):
+                texts[n] = text
+        return texts
 
     def _filled(self, value: Value) -> Texts:
         texts: Texts = [""] * len(self)
@@ -191,15 +218,14 @@ class Rows:
 
     def _date(self, name: str, form: Date) -> tuple[Texts, list[Moment | None]]:
         if form.either:
-            choices = [self.date(other) for other in form.either]
-            texts: Texts = []
-            moments: list[Moment | None] = []
-            for row in zip(*(zip(*choice, strict=True) for choice in choices), strict=True):
-                text, moment = next((pair for pair in row if pair[0]), (None, None))
-                texts.append(text)
-                moments.append(moment)
+            texts, moments = (list(part) for part in self.date(form.either[0]))
+            for other in form.either[1:]:
+                if not (missing := [n for n, text in enumerate(texts) if not text]):
+                    break
+                for n, text, moment in zip(missing, *self.some(missing).date(other), strict=True):
+                    texts[n], moments[n] = text, moment
             return texts, moments
-        texts = _first([self.of(path) for path in form.paths(name)])
+        texts = self._first([partial(Rows.of, path=path) for path in form.paths(name)])
         read = _reader(form.format, form.zone)
         distinct = {text: read(text) for text in set(texts) if text}  # dates repeat a lot
         moments = [distinct.get(text) for text in texts]
@@ -220,12 +246,6 @@ class Rows:
         if isinstance(path, str) and path not in self.each.fields and path in self.each.dates:
             return self.date(path)[0]
         return self.of(path)
-
-
-def _first(choices: list[Texts]) -> Texts:
-    if len(choices) == 1:
-        return choices[0]
-    return [next((text for text in row if text), None) for row in zip(*choices, strict=True)]
 
 
 def _test(condition: Condition) -> Callable[[str | None], bool]:
@@ -268,22 +288,20 @@ def make(rows: Rows, batches: Sequence[Any]) -> Made:
     each = rows.each
     whole = [position for position, row in enumerate(rows.rows) if type(row) is not Malformed]
     malformed = [p for p, row in enumerate(rows.rows) if type(row) is Malformed] if len(whole) < len(rows) else []
-    candidates = whole
+    good = rows.some(whole)
     if each.where:
-        good = rows.some(whole)
-        candidates = [whole[position] for position in good.holding(each.where)]
+        held = good.holding(each.where)
+        whole, good = [whole[n] for n in held], good.some(held)
     parts: dict[str, list[tuple[list[int], dict[str, Texts]]]] = defaultdict(list)
     taken: dict[str, set[int]] = defaultdict(set)
     unmapped: list[int] = []
     counted: Counter[tuple[int, str]] = Counter()
     landed: set[int] = set()
     for number, feed in enumerate(each.feeds):
-        positions = sorted(unmapped) if feed.unmapped else candidates
-        if already := taken[feed.table]:
-            positions = [position for position in positions if position not in already]
-        found = rows.some(positions)
-        if feed.where:
-            held = found.holding(feed.where)
+        positions, found = (sorted(unmapped), rows.some(sorted(unmapped))) if feed.unmapped else (whole, good)
+        already = taken[feed.table]
+        if feed.where or already:
+            held = [n for n in found.holding(feed.where) if positions[n] not in already]
             positions, found = [positions[n] for n in held], found.some(held)
         given: dict[str, Texts] = {}
         if feed.rules:
