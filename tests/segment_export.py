@@ -146,7 +146,9 @@ def bench(sizes: tuple[int, ...] = (CALLS // 10, CALLS)) -> None:
                 f"{100 * said['database seconds'] / said['seconds']:.0f} %",
                 f"{said['peak'] / 1024:,.0f}",
             )
-    table.caption = "one core reads, maps and inserts; the index of each raw table and its key are what SQLite spends on"
+    table.caption = (
+        "one core reads, maps and inserts; the index of each raw table and its key are what SQLite spends on"
+    )
     Console(width=110, highlight=False).print(table)
 
 

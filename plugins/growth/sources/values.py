@@ -160,12 +160,14 @@ class Rows:
         first, *others = keys
         values = [row.get(first) for row in self.rows]
         for key in others:
-            values = [value and inside(value, key) for value in values]
+            values = [None if value is None else inside(value, key) for value in values]
         # What nearly every value is needs no call.
         return [
             value or None
             if type(value) is str and value.isascii() and "\0" not in value
-            else None if value is None else text_of(value)
+            else None
+            if value is None
+            else text_of(value)
             for value in values
         ]
 
