@@ -79,8 +79,8 @@ class Source(Protocol):
 def open_source(environment: Mapping[str, str] = os.environ) -> Source:
     """The source that SAAS_GROWTH_SOURCE names, or several of them as one: `segment,stripe`.
 
-    Each is one of OPENERS or a mapping in include/sources, whose files lie at SAAS_GROWTH_SOURCE_PATH: a folder or a URL
-    such as s3://connection@bucket/folder. Of several sources it says which is where: segment=<place>,stripe=<place>.
+    Each is one of OPENERS or a mapping in include/sources, whose files lie at SAAS_GROWTH_SOURCE_PATH: a folder, or a
+    URL such as s3://connection@bucket/folder. Of several sources it says which is where: segment=<place>,stripe=<place>.
     The synthetic source takes SAAS_GROWTH_SEED and SAAS_GROWTH_SCALE. Raises UserError.
     """
     names = [name.strip() for name in (environment.get("SAAS_GROWTH_SOURCE") or "synthetic").split(",")]
@@ -103,7 +103,7 @@ def open_source(environment: Mapping[str, str] = os.environ) -> Source:
 
 
 def places_of(text: str, names: Sequence[str]) -> dict[str, str]:
-    """Where each source lies by SAAS_GROWTH_SOURCE_PATH: one place for all, or name=place,name=place. Raises UserError."""
+    """Where each source lies by SAAS_GROWTH_SOURCE_PATH: one place for all, or name=place,name=place."""
     parts = re.split(r"(?:^|,)\s*(" + "|".join(map(re.escape, names)) + ")=", text)
     if len(parts) == 1:
         return dict.fromkeys(names, text)
