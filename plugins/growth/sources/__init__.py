@@ -80,7 +80,7 @@ def open_source(environment: Mapping[str, str] = os.environ) -> Source:
     """The source that SAAS_GROWTH_SOURCE names, or several of them as one: `segment,stripe`.
 
     Each is one of OPENERS or a mapping in include/sources, whose files lie at SAAS_GROWTH_SOURCE_PATH: a folder, or a
-    URL such as s3://connection@bucket/folder. Of several sources it says which is where: segment=<place>,stripe=<place>.
+    URL such as s3://connection@bucket/folder. Of several it says which is where: segment=<place>,stripe=<place>.
     The synthetic source takes SAAS_GROWTH_SEED and SAAS_GROWTH_SCALE. Raises UserError.
     """
     names = [name.strip() for name in (environment.get("SAAS_GROWTH_SOURCE") or "synthetic").split(",")]
