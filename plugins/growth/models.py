@@ -12,7 +12,15 @@ LAYERS = ("identity", "staging", "intermediate", "marts")
 # The type of a column follows from its name (the naming table of the README); what is named in no other way is a count.
 _TEXT = re.compile(r"(^id|_id|_date|_month|_at|_on|_name|_type|_source|_campaign|_status|_reason|_file|^kind)$")
 _REAL = re.compile(r"^avg_|(_rate|_score|_usd)$")
-_TYPES = {"email": "text", "status": "text", "currency": "text", "content": "text", "mrr": "real", "paid_mrr": "real", "stickiness": "real"}
+_TYPES = {
+    "email": "text",
+    "status": "text",
+    "currency": "text",
+    "content": "text",
+    "mrr": "real",
+    "paid_mrr": "real",
+    "stickiness": "real",
+}
 
 _HEADER_KEYS = ("grain", "scope", "changes", "cluster", "indexes", "words", "severity")
 

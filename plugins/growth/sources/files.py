@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from growth.errors import UserError
 from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED, UNMAPPED_COLUMNS
-from growth.sources.mapping import Input, day_form, load, placeholder
+from growth.sources.mapping import FieldPath, Input, day_form, load, placeholder
 from growth.sources.moments import day_of
 
 # pandas and pyarrow are imported where they are used: a process that only asks for the name of a source needs neither.
@@ -72,13 +72,27 @@ class Tally:
     def __init__(self) -> None:
         self.files: dict[str, Counter[str]] = {}
         """For each file how many rows were read (`rows`), landed in each table, mapped by no rule, left out."""
+        self._unseen: dict[str, tuple[Input, set[FieldPath]]] = {}
 
-    def add(self, file: str, made: Made) -> None:
+    def add(self, file: str, rows: Rows, made: Made, with_fields: bool) -> None:
+        """Count some rows; with_fields searches them for the fields that the mapping reads."""
+        if with_fields:
+            _, unseen = self._unseen.setdefault(rows.each.pattern, (rows.each, rows.each.file_paths()))
+            unseen -= {path for path in unseen if any(rows.of(path))}
         counts = self.files.setdefault(file, Counter())
+        counts["rows"] += len(rows)
         counts["unmapped"] += sum(made.unmapped.values())
         counts["left out"] += made.left_out
         for table, (positions, _) in made.tables.items():
             counts[table] += len(positions)
+
+    def missing(self) -> list[tuple[str, FieldPath]]:
+        """Patterns and fields that no row had; of several of which the first that is there counts, all are missing."""
+        found = []
+        for pattern, (each, unseen) in self._unseen.items():
+            seen_otherwise = {path for choices in each.alternatives() if choices - unseen for path in choices}
+            found += [(pattern, path) for path in sorted(unseen - seen_otherwise, key=str)]
+        return found
 
 
 class Files:
@@ -110,8 +124,9 @@ class Files:
 
     def sample(self, rows: int, tally: Tally) -> Iterator[dict[str, pd.DataFrame]]:
         """So many rows of each input, of its latest files, whatever their days; the tally says where they are from."""
+        everything = self.files()
         for each in self.mapping.files:
-            files = [found for found in self.files() if found.each is each]
+            files = [found for found in everything if found.each is each]
             files.sort(key=lambda found: (found.day or date.min, found.name), reverse=True)
             yield from self._read(files, "", "9999-12-31", tally, rows)
 
@@ -197,7 +212,7 @@ class Files:
         days: set[str] = set()
         for part in self._parts(found):
             arrivals = _Arrivals()
-            for rows, _ in self._rows(found.each, part):
+            for rows, _ in self._rows(found.each, part, _Left(None)):
                 arrivals.of(rows, found.each.arrival)
             self._refuse_unreadable(found.each, part, arrivals)
             days |= {arrivals.earliest, arrivals.last} - {""}
@@ -209,32 +224,31 @@ class Files:
         self, files: list[Found], first: str, last: str, tally: Tally, limit: int | None
     ) -> Iterator[dict[str, pd.DataFrame]]:
         gathered = _Gathered()
-        left = limit
+        left = _Left(limit)
         for found in files:
             for part in self._parts(found):
-                for batches, numbers, rows in self._batches(found, part, first, last):
-                    if left is not None:
-                        batches, numbers, rows = batches[:left], numbers[:left], rows.some(range(min(left, len(rows))))
-                        left -= len(rows)
+                for batches, numbers, rows in self._batches(found, part, first, last, left):
                     made = _make(rows, batches)
-                    tally.add(part.name, made)
+                    tally.add(part.name, rows, made, with_fields=limit is not None)
                     gathered.add(part.name, batches, numbers, made)
                     if gathered.is_full:
                         yield gathered.frames()
-                    if left is not None and left <= 0:
-                        yield gathered.frames()
-                        return
+                if left.rows == 0:
+                    yield gathered.frames()
+                    return
         yield gathered.frames()
 
-    def _batches(self, found: Found, part: Part, first: str, last: str) -> Iterator[tuple[list[str], list[int], Rows]]:
+    def _batches(
+        self, found: Found, part: Part, first: str, last: str, left: _Left
+    ) -> Iterator[tuple[list[str], list[int], Rows]]:
         """The rows of a part whose batches lie between two days, with their batches and numbers."""
         if found.day:
-            for rows, start in self._rows(found.each, part):
+            for rows, start in self._rows(found.each, part, left):
                 yield [found.day.isoformat()] * len(rows), list(range(start, start + len(rows))), rows
             return
         arrivals = _Arrivals()
         with _Held() as held:
-            for rows, start in self._rows(found.each, part):
+            for rows, start in self._rows(found.each, part, left):
                 days = arrivals.of(rows, found.each.arrival)
                 inside = [n for n, day in enumerate(days) if day and first <= day <= last]
                 held.add([(start + n, rows.rows[n]) for n, day in enumerate(days) if not day])
@@ -245,13 +259,13 @@ class Files:
                     rows = _rows([row for _, row in some], found.each, part.is_nested)
                     yield [arrivals.last] * len(some), [number for number, _ in some], rows
 
-    def _rows(self, each: Input, part: Part) -> Iterator[tuple[Rows, int]]:
-        """The rows of a part, some at a time, with the number of the first of them."""
+    def _rows(self, each: Input, part: Part, left: _Left) -> Iterator[tuple[Rows, int]]:
+        """The rows of a part, some at a time and no more than are left, with the number of the first of them."""
         from growth.sources.formats import expanded
 
         number = 1
         for some in part.rows:
-            some = expanded(some, each.rows)
+            some = left.take(expanded(some, each.rows))
             if not some:
                 continue
             rows = _rows(some, each, part.is_nested)
@@ -259,6 +273,8 @@ class Files:
                 self._refuse_strange(each, part, rows)
             yield rows, number
             number += len(some)
+            if left.rows == 0:
+                return
 
     def _parts(self, found: Found) -> Iterator[Part]:
         """The parts of a file, which must not change until the last one has been read."""
@@ -393,6 +409,20 @@ class _Held:
                 yield pickle.load(self._file)
             except EOFError:
                 return
+
+
+class _Left:
+    """How many rows may still be read; None for all."""
+
+    def __init__(self, rows: int | None) -> None:
+        self.rows = rows
+
+    def take(self, rows: list[Row]) -> list[Row]:
+        if self.rows is None:
+            return rows
+        taken = rows[: self.rows]
+        self.rows -= len(taken)
+        return taken
 
 
 class _Gathered:

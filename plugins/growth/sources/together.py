@@ -35,7 +35,12 @@ class Together:
         """All batches of the days from first to last, both included, as `growth.sources.Source` says."""
         for name, source in self.sources.items():
             for piece in source.pieces(first, last):
-                yield {
-                    table: frame.assign(source_file=[f"{name}/{file}" for file in frame["source_file"]])
-                    for table, frame in piece.items()
-                }
+                yield prefixed(name, piece)
+
+
+def prefixed(name: str, piece: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """A piece whose files are told apart from those of other sources."""
+    return {
+        table: frame.assign(source_file=[f"{name}/{file}" for file in frame["source_file"]])
+        for table, frame in piece.items()
+    }
