@@ -106,6 +106,17 @@ def test_landed_twice_or_cut_and_shuffled_it_gives_the_same(tmp_path, segment, w
     assert raw(other) == before
 
 
+def test_a_whole_run_is_what_a_rebuild_gives_and_visits_join_who_signed_up_later(tmp_path, segment, warehouse):
+    w = warehouse(shipped("segment", segment_logs(tmp_path, lines_of(segment / "segment_logs_spec.jsonl"))))
+    for day in range(1, 5):
+        w.run(date(2025, 1, day))
+
+    assert w.differences_from_rebuild() == []
+    whose = dict(w.query("select event_id, user_id from stg_events where event_id in ('m-01', 'm-07')"))
+    assert whose == {"m-01": "u-1", "m-07": "u-2"}  # before she signed up, and between two users of one device
+    assert w.query("select visitors, signups, activated from fct_acquisition_funnel") == [(2, 1, 1)]
+
+
 @pytest.fixture
 def rudder(tmp_path: Path, segment: Path) -> Path:
     return segment_logs(tmp_path / "rudder", lines_of(segment / "rudder_events_1.jsonl"))

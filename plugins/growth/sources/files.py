@@ -165,7 +165,11 @@ class Files:
                 for name in self.place.matching(f"{before}{_day_text(day, kind, form)}{behind}")
             ]
         else:
-            names = self.place.matching(f"{before}{re.sub('%.', '*', form) if kind == 'date' else '*'}{behind}")
+            any_day = re.sub("(?:%.)+", "*", form) if kind == "date" else "*"
+            # Two stars side by side would stand for folders.
+            any_day = any_day.lstrip("*") if before.endswith("*") else any_day
+            any_day = any_day.rstrip("*") if behind.startswith("*") else any_day
+            names = self.place.matching(f"{before}{any_day}{behind}")
             text = {"date": day_form(form), "day_ms": r"-?\d+", "day_seconds": r"-?\d+"}[kind]
             shape = re.compile(f"{_glob(before)}({text}){_glob(behind)}", re.DOTALL)
             found = []

@@ -85,7 +85,19 @@ class Folder:
 
 
 # Of what a file system says of a file: what differs when its content does. Each says some of these.
-_MARKS = ("size", "mtime", "ETag", "etag", "LastModified", "last_modified", "updated", "generation", "md5Hash", "ino")
+_MARKS = (
+    "size",
+    "mtime",
+    "ETag",
+    "etag",
+    "LastModified",
+    "last_modified",
+    "updated",
+    "generation",
+    "md5Hash",
+    "ino",
+    "created",
+)
 
 
 class Bucket:
@@ -140,14 +152,15 @@ class Bucket:
                 else:
                     folders = [f"{folder}{part}/" for folder in folders]
             matches = re.compile(translate(last)).match
-            return sorted(
-                {
-                    f"{folder}{name}"
-                    for folder in folders
-                    for name, is_file in self._listed(folder)
-                    if is_file and matches(name)
-                }
-            )
+            found = {
+                f"{folder}{name}"
+                for folder in folders
+                for name, is_file in self._listed(folder)
+                if is_file and matches(name)
+            }
+            if not found:
+                self._listed("")  # an error where there is no such bucket or folder
+            return sorted(found)
 
     def _listed(self, folder: str) -> list[tuple[str, bool]]:
         files, root = self._files
@@ -197,16 +210,22 @@ class Bucket:
             raise UserError(
                 f"{what} may not be read ({_short(error)}): give the connection the right to list and to read it."
             ) from None
-        except ImportError as error:
+        except (ImportError, ValueError) as error:
+            if isinstance(error, ValueError) and "No filesystem registered" not in str(error):
+                raise self._answered(what, error) from None
             raise UserError(
-                f"{what} cannot be opened, a package is missing ({_short(error)}): install requirements-s3.txt, or the"
-                " Airflow provider of this kind of store."
+                f"{what} cannot be opened ({_short(error)}): install Airflow's provider for this kind of store, for s3://"
+                " that of requirements-s3.txt."
             ) from None
         except Exception as error:
-            raise UserError(
-                f"{what} cannot be read, the store answered {type(error).__name__} ({_short(error)}): see that it is"
-                " up and that its Airflow connection is right, then run again."
-            ) from None
+            raise self._answered(what, error) from None
+
+    @staticmethod
+    def _answered(what: str, error: Exception) -> UserError:
+        return UserError(
+            f"{what} cannot be read, the store answered {type(error).__name__} ({_short(error)}): see that it is"
+            " up and that its Airflow connection is right, then run again."
+        )
 
 
 def _short(error: object) -> str:
