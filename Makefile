@@ -1,5 +1,6 @@
 # make run   everything set up, the DAG run once, a page on the terminal     DAY= FROM= TO= SOURCE= DATA= WAREHOUSE= SCALE= REBUILD=1
 # make up    Airflow with its UI, the DAG scheduled daily                    PORT=
+# make preview    what files would become, shown on a sample; writes nothing   SOURCE= DATA=
 # make verify     what people read, compared with a rebuild from the raw rows          WAREHOUSE=
 # make erase  people are forgotten, in every table                        USER= BY= WHY= WAREHOUSE=
 # make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints
@@ -14,13 +15,16 @@ export SAAS_GROWTH_SCALE := $(or $(SCALE),$(SAAS_GROWTH_SCALE))
 export DAY := $(or $(TO),$(DAY))
 export FROM REBUILD WAREHOUSE PORT
 
-.PHONY: run up verify erase test prove bench lint constraints
+.PHONY: run up preview verify erase test prove bench lint constraints
 
 run: .venv/.runs
 	@$(GROWTH) run
 
 up: .venv/.runs
 	@$(GROWTH) up
+
+preview: .venv/.runs
+	@$(GROWTH) preview
 
 verify: .venv/.runs
 	@$(GROWTH) verify
