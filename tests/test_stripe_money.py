@@ -47,7 +47,7 @@ def test_minor_units_become_major_ones_by_the_exponent_of_the_currency(minor: st
 
 
 def test_every_currency_without_two_digits_has_its_exponent() -> None:
-    zero = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split()
+    zero = ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"]
     assert {money.exponent(code) for code in zero} == {0}
     assert {money.exponent(code) for code in ("BHD", "JOD", "KWD", "OMR", "TND")} == {3}
     assert {money.exponent(code) for code in ("USD", "EUR", "GBP", "HUF", "TWD", "XXX")} == {2}

@@ -285,7 +285,7 @@ def test_the_user_is_named_by_metadata_of_the_subscription_else_of_the_customer_
 def test_a_customer_that_says_which_user_it_is_links_the_two() -> None:
     customer = {"id": "cus_9", "object": "customer", "created": at("2024-05-01"), "metadata": {"user_id": "u-2"}}
     linked = link_of(subscription(customer=customer), SETTINGS)
-    assert linked == ("stripe-cus_9", "2024-05-01T12:00:00Z", "u-2", None, "cus_9", None)
+    assert linked == ("stripe-cus_9", "2024-05-01T12:00:00.000Z", "u-2", None, "cus_9", None)
     # One customer may pay for several users, each named by its own subscription: they are not one person.
     assert link_of(subscription(metadata={"user_id": "u-1"}, customer="cus_9"), SETTINGS) is None
     assert link_of(subscription(metadata={"user_id": "u-1"}, customer=customer | {"metadata": {}}), SETTINGS) is None
@@ -420,7 +420,7 @@ PERIOD = {"items": items(item(current_period_start=at("2025-02-01")))}
     ],
 )
 def test_an_object_tells_the_states_that_its_dates_date(more: dict[str, Any], states: list[tuple[str, str]]) -> None:
-    assert behind(**more) == [(status, f"{day}T12:00:00Z") for status, day in states]
+    assert behind(**more) == [(status, f"{day}T12:00:00.000Z") for status, day in states]
 
 
 def test_only_the_last_state_has_an_end() -> None:
@@ -460,7 +460,7 @@ def test_the_recorded_event_says_that_a_trial_became_active(shared_data: Path) -
     rows = [since.row() for _, since in states_of_changes([change])]
     assert [(row[6], row[-1]) for row in rows] == [
         ("trial", "2023-03-29T04:27:07.999Z"),
-        ("active", "2023-03-29T04:27:08Z"),
+        ("active", "2023-03-29T04:27:08.000Z"),
     ]
 
 
@@ -481,7 +481,7 @@ def test_events_of_one_second_stand_in_the_order_in_which_they_follow_from_one_a
         assert [c.event_id for c in ordered] == ["evt_z", "evt_c", "evt_a", "evt_b", "evt_a0"]
     rows = [since.row() for _, since in states_of_changes(in_order(changes_of(*told)))]
     assert [(r[5], r[6]) for r in rows] == [(str(p // 100), "active") for p in prices] + [("4", "cancelled")]
-    assert [r[-1] for r in rows] == ["2025-02-15T12:00:00Z", *(f"2025-02-15T12:00:00.00{n}Z" for n in range(1, 5))]
+    assert [r[-1] for r in rows] == ["2025-02-15T12:00:00.000Z", *(f"2025-02-15T12:00:00.00{n}Z" for n in range(1, 5))]
 
 
 def test_an_event_that_comes_twice_is_one() -> None:
@@ -502,9 +502,9 @@ def test_a_change_that_was_not_told_is_told_by_what_was_before_the_next_one() ->
     rows = [since.row() for _, since in states_of_changes(in_order(changes_of(second, first)))]
     assert [(r[5], r[-1][11:]) for r in rows] == [
         ("1", "11:59:59.999Z"),
-        ("1", "12:00:00Z"),
+        ("1", "12:00:00.000Z"),
         ("2", "12:00:59.999Z"),
-        ("3", "12:01:00Z"),
+        ("3", "12:01:00.000Z"),
     ]
 
 

@@ -249,13 +249,15 @@ class StripeApi:
         return list(read_objects(path, self._folder)) if path.exists() else []
 
     def _event_ids(self, days: Collection[date]) -> frozenset[str]:
-        """The events that are kept for these days."""
+        """The events that the batches of these days tell of."""
         return frozenset(
             str(id_of(placed.object))
             for day in days
             for kind in ("subscriptions", "events")
             for placed in self._objects(kind, day)
+            # A list has the events after its day as well, to take them back.
             if placed.object.get("object") == "event"
+            and (moment(placed.object.get("created")) or 0) < start_of(day + _DAY)
         )
 
     def _write(self, path: Path, objects: list[Mapping[str, Any]]) -> None:

@@ -51,11 +51,11 @@ from growth.sources.stripe_subscriptions import (
     link_of,
     load_settings,
     moment,
+    object_before,
     record,
     state_of,
     states_behind,
     states_of_changes,
-    undone,
 )
 
 if TYPE_CHECKING:
@@ -411,11 +411,12 @@ class Batch:
         places = {change.event_id: place for change, place in events}
         ordered = in_order(change for change, _ in events)
         at_end = base = placed.object
-        for change in reversed(ordered):
-            previous = record(record(places[change.event_id].object.get("data")).get("previous_attributes"))
-            base = undone(base, previous)
-            if change.created >= end:
-                at_end = undone(at_end, previous)
+        for number in reversed(range(len(ordered))):
+            event = places[ordered[number].event_id]
+            status = _about(places[ordered[number - 1].event_id]).object.get("status") if number else None
+            base = object_before(base, event.object, status) or base
+            if ordered[number].created >= end:
+                at_end = object_before(at_end, event.object, status) or at_end
         told = [change for change in ordered if change.created < end]
         since_created = any(change.kind == CREATED for change in ordered)
         if (since_created and not told) or (moment(placed.object.get("created")) or 0) >= end:

@@ -97,10 +97,9 @@ class Since(NamedTuple):
 
 
 def iso(at_ms: int) -> str:
-    """A moment as ISO text in UTC, with milliseconds where it has some."""
+    """A moment as ISO text in UTC, always with its milliseconds: the order of texts is that of moments."""
     seconds, ms = divmod(at_ms, 1000)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{ms:03}Z" if ms else f"{text}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03}Z"
 
 
 # --- Reading what may be anything ---
@@ -379,6 +378,23 @@ def undone(subscription: Mapping[str, Any], previous: Mapping[str, Any]) -> dict
     return before
 
 
+def object_before(
+    subscription: Mapping[str, Any], event: Mapping[str, Any], status: str | None = None
+) -> dict[str, Any] | None:
+    """An object as it was before an event that changed or ended it; None where the event made it.
+
+    An end does not say what it ended: the status that the event before left, where that is known, else by the trial.
+    """
+    data = record(event.get("data"))
+    previous = dict(record(data.get("previous_attributes")))
+    if event.get("type") == CREATED:
+        return None
+    if event.get("type") == DELETED:
+        in_trial = (moment(subscription.get("trial_end")) or 0) > (moment(event.get("created")) or 0)
+        previous = {"status": status or ("trialing" if in_trial else "active"), "ended_at": None} | previous
+    return undone(subscription, previous)
+
+
 class Change(NamedTuple):
     """An event: what held after it, what held before (None where it does not say), and what was not counted."""
 
@@ -398,14 +414,12 @@ def change_of(event: Mapping[str, Any], settings: Settings) -> Change | None:
     if not after or created is None or event_id is None:
         return None
     state, remarks = state_of(after, created, settings)
-    previous = record(data.get("previous_attributes"))
-    before = object_before = None
-    if event.get("type") == UPDATED:
-        object_before = undone(after, previous)
-        before, unsure = state_of(object_before, created - 1, settings)
+    was, before = object_before(after, event), None
+    if was is not None and event.get("type") == UPDATED:
+        before, unsure = state_of(was, created - 1, settings)
         if any("is not expanded" in remark for remark in unsure):
             before = None  # a price without a discount that it had would never have been the price
-    return Change(event_id, str(event.get("type")), created, state, before, object_before, remarks)
+    return Change(event_id, str(event.get("type")), created, state, before, was, remarks)
 
 
 _ORDER = {CREATED: 0, UPDATED: 1, DELETED: 2}
