@@ -551,7 +551,7 @@ def test_settings_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"stripe.yaml cannot be read \(No such file"):
         load_settings(tmp_path / "stripe.yaml")
     (tmp_path / "stripe.yaml").write_text("mode: live\n plans: [\n")
-    with pytest.raises(UserError, match="stripe.yaml line 2 are not YAML: mend that line"):
+    with pytest.raises(UserError, match=r"stripe.yaml line 2 are not YAML: mend that line"):
         load_settings(tmp_path / "stripe.yaml")
 
 
