@@ -186,6 +186,15 @@ def test_a_list_after_events_says_again_what_holds(tmp_path: Path) -> None:
     ]
 
 
+def test_no_state_of_a_list_begins_after_its_day(tmp_path: Path) -> None:
+    ahead = subscription(trial_start=at("2025-01-01"), trial_end=at("2026-01-01"))
+    put(tmp_path, f"subscriptions-{JAN}.json", page(ahead))
+    assert [(status, moment) for _, status, _, moment in told(tmp_path)] == [
+        ("trial", "2025-01-01T12:00:00.000Z"),
+        ("active", "2025-01-31T23:59:59.999Z"),
+    ]
+
+
 def test_a_list_in_several_files_is_one_and_what_its_pages_repeat_is_told_once(tmp_path: Path) -> None:
     put(tmp_path, f"subscriptions-{JAN}-1.json", page(subscription("sub_1"), subscription("sub_2"), has_more=True))
     put(tmp_path, f"subscriptions-{JAN}-2.json", page(subscription("sub_2"), subscription("sub_3")))

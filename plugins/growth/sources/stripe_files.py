@@ -370,7 +370,10 @@ class Batch:
             self._link(placed, placed.object)
             state = self._state(placed, start)
             if before is None or about not in known:
-                self._rows_of(placed, states_behind(placed.object, start, self._settings))
+                states = states_behind(placed.object, start, self._settings)
+                # What is said of a day has begun by its end, whatever the dates of the object say.
+                end_ms = (start + 86_400) * 1000 - 1
+                self._rows_of(placed, (s._replace(at_ms=s.at_ms and min(s.at_ms, end_ms)) for s in states))
             elif state != known[about] or before.events_since:
                 *_, latest = states_behind(placed.object, start, self._settings)
                 dated = latest.at_ms if state.status != known[about].status else None
