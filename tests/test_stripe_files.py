@@ -153,12 +153,16 @@ def test_a_later_list_tells_what_differs_dated_by_its_day_or_better(tmp_path: Pa
     trial = {"trial_start": at("2025-01-01"), "trial_end": at("2025-02-10")}
     dearer = items(item(price(9900)))
     before = [subscription(f"sub_{n}") for n in (1, 2, 3)] + [subscription("sub_4", status="trialing", **trial)]
+    in_january = items(item(current_period_start=at("2025-01-15")))
+    before.append(subscription("sub_6", items=in_january))
     after = [
         subscription("sub_1"),
         subscription("sub_2", items=dearer),
         subscription("sub_3", status="canceled", ended_at=at("2025-02-20")),
         subscription("sub_4", **trial),
         subscription("sub_5", since=at("2025-02-05")),
+        # Its period began before the first list, which says that it was paid then.
+        subscription("sub_6", items=in_january, status="unpaid"),
     ]
     put(tmp_path, f"subscriptions-{JAN}.json", page(*before))
     put(tmp_path, f"subscriptions-{FEB}.json", page(*after))
@@ -169,6 +173,7 @@ def test_a_later_list_tells_what_differs_dated_by_its_day_or_better(tmp_path: Pa
         ("2025-01-31", "trial", "50", "2025-01-01T12:00:00.000Z"),
         ("2025-02-28", "active", "50", "2025-02-10T12:00:00.000Z"),
     ]
+    assert told(tmp_path, "sub_6")[1:] == [("2025-02-28", "unpaid", "50", "2025-02-28T00:00:00.000Z")]
     assert told(tmp_path, "sub_5") == [("2025-02-28", "active", "50", "2025-02-05T12:00:00.000Z")]
 
 

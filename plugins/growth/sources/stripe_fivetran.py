@@ -83,7 +83,7 @@ class StripeFivetran:
         latest = max((moment for moment in synced.values() if moment is not None), default=None)
         if latest is None:
             raise UserError(
-                f"No subscription in {self._folder} says when Fivetran brought it: export _fivetran_synced."
+                f"No subscription in {self._folder} says when Fivetran brought it: export the column _fivetran_synced."
             )
         for place, row in tables["subscription"]:
             brought = synced[place]
