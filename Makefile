@@ -1,5 +1,6 @@
 # make run   everything set up, the DAG run once, a page on the terminal     DAY= FROM= SOURCE= DATA= WAREHOUSE= SCALE= REBUILD=1
 # make up    Airflow with its UI, the DAG scheduled daily                    PORT=
+# make preview    what files would become, shown on a sample; writes nothing   SOURCE= DATA=
 # make verify     what people read, compared with a rebuild from the raw rows          WAREHOUSE=
 # make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints
 
@@ -12,13 +13,16 @@ export SAAS_GROWTH_SOURCE_PATH := $(or $(DATA),$(SAAS_GROWTH_SOURCE_PATH))
 export SAAS_GROWTH_SCALE := $(or $(SCALE),$(SAAS_GROWTH_SCALE))
 export DAY FROM REBUILD WAREHOUSE PORT
 
-.PHONY: run up verify test prove bench lint constraints
+.PHONY: run up preview verify test prove bench lint constraints
 
 run: .venv/.runs
 	@$(GROWTH) run
 
 up: .venv/.runs
 	@$(GROWTH) up
+
+preview: .venv/.runs
+	@$(GROWTH) preview
 
 verify: .venv/.runs
 	@$(GROWTH) verify

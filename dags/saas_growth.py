@@ -33,6 +33,10 @@ with DAG(
     # raw: what arrived on the run's days, from the source that SAAS_GROWTH_SOURCE names
     generate = task(land_batches, task_id="generate")()
 
+    # identity: who is behind the ids
+    identity = [table_task(t) for t in ("int_id_links", "int_identities")]
+    check_identity = ChecksOperator(task_id="check_identity", layer="identity")
+
     # staging: one raw table in, one clean table out; what does not count goes to the rejects
     staging = [table_task(t) for t in ("stg_users", "stg_events", "stg_subscriptions", "rejects")]
     check_staging = ChecksOperator(task_id="check_staging", layer="staging")
@@ -55,4 +59,5 @@ with DAG(
 
     publish = PublishOperator(task_id="publish")
 
-    chain(claim, generate, staging, check_staging, intermediate, check_intermediate, marts, check_marts, publish)
+    chain(claim, generate, *identity, check_identity, staging, check_staging, intermediate, check_intermediate)
+    chain(check_intermediate, marts, check_marts, publish)

@@ -20,6 +20,7 @@ from growth.sql import Sql
 FIRST_DAY = date(2026, 1, 20)
 GAPS = (1, 1, 2, 6, 8, 14, 27, 29, 45, 100)
 USERS = ("ann", "bob", "cat", "dan")
+DEVICES = ("x", "y", "z")
 FEATURES = ("reports", "api", "export")
 AGES = (0, 0, 0, 1, 2, 5, 8, 15, 30, 60, 95)
 
@@ -108,16 +109,17 @@ def plain_worlds() -> list[World]:
 def _edited(rng: Random, day: date, batch: Batch) -> Batch:
     """The batch with one row gone, one field of a row as another row has it, or another feature used."""
     edited = {table: [dict(row) for row in rows] for table, rows in batch.items()}
-    features = [row for row in edited["raw_events"] if row["feature_name"]]
+    features = [row for row in edited.get("raw_events", []) if row["feature_name"]]
     if features and rng.random() < 0.4:
         rng.choice(features)["feature_name"] = rng.choice(FEATURES)
         return edited
     table = rng.choice([t for t, rows in edited.items() if rows] or ["raw_users"])
-    rows = edited[table]
+    one_of = {"raw_users": _user, "raw_events": _event, "raw_subscriptions": _subscription, "raw_links": _link}
+    rows = edited.setdefault(table, [])
     if rows and rng.random() < 0.3:
         rows.pop(rng.randrange(len(rows)))
     elif rows:
-        other = {"raw_users": _user, "raw_events": _event, "raw_subscriptions": _subscription}[table](rng, day)
+        other = one_of[table](rng, day)
         field_name = rng.choice(sorted(other))
         rows[rng.randrange(len(rows))][field_name] = other[field_name]
     return edited
@@ -129,12 +131,19 @@ def _batch(rng: Random, day: date) -> Batch:
         user = rng.choice(USERS)
         uses = [_event(rng, day) | {"user_id": user, "event_type": "feature_used"} for _ in range(rng.randint(2, 4))]
         uses = [use | {"feature_name": rng.choice(FEATURES), "event_timestamp": None} for use in uses]
-        return {"raw_users": [_user(rng, day) | {"user_id": user}], "raw_events": uses, "raw_subscriptions": []}
-    return {
+        return {"raw_users": [_user(rng, day) | {"user_id": user}], "raw_events": uses}
+    batch = {
         "raw_users": [_user(rng, day) for _ in range(rng.randint(0, 2))],
         "raw_events": [_event(rng, day) for _ in range(rng.randint(0, 6))],
         "raw_subscriptions": [_subscription(rng, day) for _ in range(rng.randint(0, 2))],
     }
+    if rng.random() < 0.4:
+        # A day on which ids are linked, and visitors come who are not known.
+        batch["raw_links"] = [_link(rng, day) for _ in range(rng.randint(1, 3))]
+        for event in batch["raw_events"]:
+            event["anonymous_id"] = rng.choice(DEVICES)
+            event["user_id"] = rng.choice((None, event["user_id"]))
+    return batch
 
 
 def _date(rng: Random, day: date) -> str:
@@ -182,6 +191,24 @@ def _subscription(rng: Random, day: date) -> dict[str, Any]:
         "mrr": rng.choice(("29", "99.00", "0", "-1" if rng.random() < 0.1 else "49")),
         "status": rng.choice(("active", "active", "trial", "cancelled")),
     }
+
+
+def _link(rng: Random, day: date) -> dict[str, Any]:
+    """A user on a device, two users who are one, two devices that are one, or an alias of either kind."""
+    one, other = rng.choice(USERS), rng.choice(USERS)
+    device = rng.choice(DEVICES)
+    ids = rng.choice(
+        (
+            {"user_id": one, "anonymous_id": device},
+            {"user_id": one, "anonymous_id": device},
+            {"user_id": one, "other_user_id": other},
+            {"anonymous_id": device, "other_anonymous_id": rng.choice(DEVICES)},
+            {"user_id": one, "anonymous_id": other, "other_user_id": other},
+            {"user_id": rng.choice(("null", None)), "anonymous_id": device},
+        )
+    )
+    both = dict.fromkeys(("user_id", "anonymous_id", "other_user_id", "other_anonymous_id")) | ids
+    return {"link_id": "link", "linked_at": _date(rng, day)} | both
 
 
 class Mortal:

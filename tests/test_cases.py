@@ -37,6 +37,7 @@ LEFT_OUT = {
     "raw_users": {"user_id": "user {}"},
     "raw_events": {"event_id": "event {}"},
     "raw_subscriptions": {"subscription_id": "subscription {}", "plan_name": "Pro", "mrr": "79", "status": "active"},
+    "raw_links": {"link_id": "link {}"},
 }
 
 

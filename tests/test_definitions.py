@@ -118,8 +118,13 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("subscriptions.default_currency", "", "subscriptions.default_currency: "),
     # Words that are not known
     ("active.meaningful_events", ["daily_activ"], "active.meaningful_events names daily_activ"),
-    ("subscriptions.trial_statuses", ["Trial"], "subscriptions.trial_statuses names Trial"),
-    ("subscriptions.ended_statuses", ["ended"], "subscriptions.ended_statuses names ended"),
+    ("subscriptions.statuses", {"active": "pays"}, "subscriptions.statuses.active: "),
+    ("subscriptions.statuses", {}, "subscriptions.statuses: "),
+    ("active.meaningful_events", ["daily_active"], "active.meaningful_events lacks feature_used"),
+    ("health.plan.share", {"Pro": 1.0}, "health.plan.share lacks Starter, Enterprise, Other"),
+    ("identity.anonymous_rows", "last", "identity.anonymous_rows: "),
+    ("identity.max_users", 0, "identity.max_users: "),
+    ("identity.no_ids", ["it's"], "identity.no_ids.0: "),
     (STEP + "activated.any_of", ["activate"], "funnel step activated names activate"),
     ("health.plan.share", {"Gold": 1.0}, "health.plan.share names Gold"),
     ("upsell_ready.plans", ["Gold"], "upsell_ready.plans names Gold"),
@@ -232,7 +237,7 @@ def world() -> Rows:
     """What has arrived by the last day: users one after the other, each a little different from the one before."""
     users, events, subscriptions = [], [], []
 
-    def happen(user: str, event: str, day: date, hour: int = 12, **more: str) -> None:
+    def happen(user: str | None, event: str, day: date, hour: int = 12, **more: str) -> None:
         moment = f"{day}T{hour:02}:00:00"
         events.append(
             {"event_id": f"{user} {event} {moment} {len(events)}", "user_id": user, "event_type": event} | more
@@ -281,10 +286,19 @@ def world() -> Rows:
     subscriptions += [
         other | {"subscription_id": "cancelled", "status": "cancelled"},
         other | {"subscription_id": "paused", "status": "paused", "user_id": "user 44"},
-        other | {"subscription_id": "team", "status": "active", "plan_name": "Team", "user_id": "user 43"},
+        other | {"subscription_id": "other", "status": "active", "plan_name": "Other", "user_id": "user 43"},
+        other | {"subscription_id": "late", "status": "past_due", "user_id": "user 39"},
+        other | {"subscription_id": "unpaid", "status": "unpaid", "user_id": "user 38"},
+        other | {"subscription_id": "open", "status": "incomplete", "user_id": "user 37"},
         other | {"subscription_id": "ahead", "status": "active", "start_date": "2026-08-01", "user_id": "user 41"},
     ]
-    return {"raw_users": users, "raw_events": events, "raw_subscriptions": subscriptions}
+
+    # A device that two were seen on, and what was done on it by nobody who is named.
+    seen = {"user 40": LAST - timedelta(days=9), "user 41": LAST - timedelta(days=5)}
+    links = [{"user_id": user, "anonymous_id": "x", "linked_at": str(day)} for user, day in seen.items()]
+    for ago in range(3, 9):
+        happen(None, "daily_active", LAST - timedelta(days=ago), anonymous_id="x")
+    return {"raw_users": users, "raw_events": events, "raw_subscriptions": subscriptions, "raw_links": links}
 
 
 WORLD = Batches({LAST: world()})
@@ -340,10 +354,17 @@ def next_day(published: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> 
 CHANGES: list[tuple[str, Any]] = [
     ("events.types", [t for t in SHIPPED["events"]["types"] if t != "paid"]),
     ("features.names", [f for f in FEATURES if f != "dashboard"]),
-    ("subscriptions.plans", [*PLANS, "Team"]),
-    ("subscriptions.statuses", [*SHIPPED["subscriptions"]["statuses"], "paused"]),
-    ("subscriptions.trial_statuses", []),
-    ("subscriptions.ended_statuses", []),
+    ("subscriptions.plans", ["Starter", "Pro", "Enterprise", "Team"]),
+    ("subscriptions.statuses.active", "suspended"),
+    ("subscriptions.statuses.trial", "paying"),
+    ("subscriptions.statuses.past_due", "never"),
+    ("subscriptions.statuses.unpaid", "paying"),
+    ("subscriptions.statuses.paused", "trial"),
+    ("subscriptions.statuses.cancelled", "paying"),
+    ("subscriptions.statuses.incomplete", "paying"),
+    ("identity.anonymous_rows", "components"),
+    ("identity.max_users", 1),
+    ("identity.no_ids", ["x"]),
     ("subscriptions.default_currency", "EUR"),
     ("active.meaningful_events", ["feature_used"]),
     ("funnel.cohort_by", "signup"),
@@ -361,7 +382,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("health.window_days", 35),
     ("health.active_days.target", 12),
     ("health.features.target", 2),
-    ("health.plan.share", {"Starter": 0.1, "Pro": 0.7, "Enterprise": 1.0}),
+    ("health.plan.share", {"Starter": 0.1, "Pro": 0.7, "Enterprise": 1.0, "Other": 0.4}),
     ("health.statuses", [{"name": "well", "from_score": 60}, {"name": "ill", "from_score": 0}]),
     ("at_risk.below_score", 60),
     ("at_risk.after_signup_days", 100),
@@ -375,8 +396,14 @@ CHANGES: list[tuple[str, Any]] = [
     ("quality.subscription_days_ahead", 50),
 ]
 
+# What has to change with a word.
+GOES_ALONG = {
+    "subscriptions.plans": [("health.plan.share", {"Starter": 0.4, "Pro": 0.7, "Enterprise": 1.0, "Team": 1.0})]
+}
+
 # Words of which the marts show nothing in this world; staging does.
 IN_STAGING = ("events.types", "subscriptions.default_currency", "quality.subscription_days_ahead")
+IN_STAGING += ("subscriptions.statuses.paused",)
 
 # What only the checks ask, and what gives columns and people their names.
 NO_NUMBERS = ("quality.max_rejected_rate", "quality.min_rejected_rows")
@@ -405,7 +432,7 @@ def test_every_word_is_changed_somewhere_below() -> None:
 def test_a_change_is_in_the_marts_after_the_next_run(
     key: str, value: Any, copy: Callable[[Sql], Warehouse], next_day: dict[str, Any]
 ) -> None:
-    warehouse = copy(sql_of(changed((key, value))))
+    warehouse = copy(sql_of(changed((key, value), *GOES_ALONG.get(key, []))))
     warehouse.run(NEXT)
 
     assert warehouse.differences_from_rebuild() == []

@@ -16,7 +16,8 @@ from pyarrow.parquet import write_table
 from growth.errors import UserError
 from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.sources.files import Files
-from growth.sources.mapping import load, moment_reader
+from growth.sources.mapping import load
+from growth.sources.moments import moment_reader
 
 HOME = Path(__file__).parents[1]
 LONG = "!" * 500
@@ -66,7 +67,14 @@ def deliver(tmp_path):
 
 
 def everything(source: Files) -> dict[str, pd.DataFrame]:
-    return next(source.pieces(source.first_day, source.last_day))
+    return read(source, source.first_day, source.last_day)
+
+
+def read(source: Files, first: date, last: date) -> dict[str, pd.DataFrame]:
+    """All pieces of some days as one frame for each raw table, in the order of their batches."""
+    pieces = list(source.pieces(first, last))
+    frames = {table: pd.concat([piece[table] for piece in pieces]) for table in RAW_COLUMNS}
+    return {table: frame.sort_values(list(ARRIVAL_COLUMNS), ignore_index=True) for table, frame in frames.items()}
 
 
 def records(frame: pd.DataFrame, *columns: str) -> list[tuple]:
@@ -313,18 +321,18 @@ def test_a_batch_does_not_depend_on_the_days_read_with_it(deliver):
     whole = everything(source)
 
     for table in RAW_COLUMNS:
-        singly = [source.read(day, day)[table] for day in days(source.first_day, source.last_day)]
+        singly = [read(source, day, day)[table] for day in days(source.first_day, source.last_day)]
         pd.testing.assert_frame_equal(pd.concat(singly, ignore_index=True).astype(whole[table].dtypes), whole[table])
-    third = source.read(date(2024, 3, 2), date(2024, 3, 4))["raw_users"]
+    third = read(source, date(2024, 3, 2), date(2024, 3, 4))["raw_users"]
     assert records(third, "batch_date", "user_id") == [("2024-03-02", "5"), ("2024-03-02", "6")]
-    assert all(frame.empty for frame in source.read(date(2024, 3, 3), date(2024, 3, 4)).values())
+    assert all(frame.empty for frame in read(source, date(2024, 3, 3), date(2024, 3, 4)).values())
 
 
 def test_every_row_of_every_file_lands_once_in_each_table_it_feeds(deliver):
     source = deliver(users_mapping('"**/*.csv"'), SPREAD)
     expected = [(name, row) for name, rows in (("a/u.csv", 4), ("b/u.csv", 3)) for row in range(1, rows + 1)]
 
-    batches = [source.read(day, day) for day in days(source.first_day, source.last_day)]
+    batches = [read(source, day, day) for day in days(source.first_day, source.last_day)]
 
     for table in ("raw_users", "raw_events"):
         landed = [place for batch in batches for place in records(batch[table], "source_file", "source_row")]
@@ -337,20 +345,25 @@ def test_a_row_whose_arrival_does_not_read_lands_in_the_last_batch_of_its_file(d
     landed = {
         user: day.isoformat()
         for day in days(source.first_day, source.last_day)
-        for (user,) in records(source.read(day, day)["raw_users"], "user_id")
+        for (user,) in records(read(source, day, day)["raw_users"], "user_id")
     }
 
     assert landed["4"] == "2024-03-05"
     assert landed["5"] == "2024-03-02"  # the last of its own file, not of all files
 
 
-def test_files_are_read_once(deliver, tmp_path):
-    source = deliver(users_mapping(), {"u.csv": CSV})
-    before = everything(source)
-    before["raw_users"]["user_id"] = "changed by the reader"
-    (tmp_path / "in box" / "u.csv").unlink()
+def test_only_the_files_of_the_days_that_are_asked_for_are_opened(deliver, tmp_path):
+    """Where their names say the day, which is then the batch of all their rows."""
+    files = {f"{day}/u.csv": CSV for day in ("2024-04-01", "2024-04-02")} | {"2024-04-03/u.csv": "no mail"}
+    source = deliver(users_mapping('"{date}/u.csv"').replace("    arrival: created\n", ""), files)
 
-    assert records(everything(source)["raw_users"], "user_id") == [("7",), ("8",)]
+    assert (source.first_day, source.last_day) == (date(2024, 4, 1), date(2024, 4, 3))
+    frames = read(source, date(2024, 4, 2), date(2024, 4, 2))
+    assert records(frames["raw_users"], "batch_date", "source_file", "source_row", "user_id") == [
+        ("2024-04-02", "2024-04-02/u.csv", 1, "7"),
+        ("2024-04-02", "2024-04-02/u.csv", 2, "8"),
+    ]
+    assert "2024-04-03/u.csv has no column" in sentence_of(lambda: everything(source))
 
 
 # --- Malformed lines ---
@@ -455,8 +468,11 @@ def test_a_column_that_one_file_of_json_lines_leaves_out_is_empty_there(deliver)
         ("u.xlsx", "x", ["no known format", ".csv.gz", ".jsonl", ".parquet"]),
         ("u.csv", "id;created\n1;2\n", ["no column 'created'", "are id;created"]),
         ("u.csv", 'id,created,origin,"e\nmail"\n', ["no column 'mail'", "are id, created, origin, e mail"]),
-        ("u.jsonl", '{"id": 1, "created": 2, "origin": 3}\n', ["no column 'mail'", "are created, id, origin"]),
-        ("u.jsonl", "broken\n", ["no column 'created'", "are none"]),
+        ("u.jsonl", '{"id": 1, "created": 2, "origin": 3}\n', ["No row of", "'iso'", "created is '2'"]),
+        ("u.jsonl", '{"ident": 1, "created": "2024-03-01"}\n', ["has no row with any of id,", "take the file away"]),
+        ("u.jsonl", "broken\n", ["has no row with any of id,", "correct the mapping"]),
+        ("u.json", "broken\n", ["is no JSON document", "format: json_lines"]),
+        ("u.json", '{"data": [{"id": 1}], "n": "x"}'[:-1], ["is no JSON document"]),
         ("u.parquet", parquet(id=[1], created=["x"], e=[1]), ["no column 'mail'", "are id, created, e"]),
         ("u.csv", "id,created,mail,origin,id\n", ["column 'id' twice"]),
         ("u.csv", f"id,created,mail,origin\n1,5 Mai{LONG},a,\n2,,b,\n", ["'iso'", "created is '5 Mai", "shop.yaml"]),
@@ -465,7 +481,7 @@ def test_a_column_that_one_file_of_json_lines_leaves_out_is_empty_there(deliver)
 def test_a_file_that_cannot_be_read_is_named_before_anything_is_handed_out(deliver, tmp_path, name, content, said):
     source = deliver(users_mapping('"**/u*"'), {"a/u.csv": CSV, f"b/{name}": content})
 
-    sentence = sentence_of(lambda: source.read(date(2024, 3, 1), date(2024, 3, 1)))
+    sentence = sentence_of(lambda: read(source, date(2024, 3, 1), date(2024, 3, 1)))
 
     assert str(tmp_path / "in box" / "b" / name) in sentence
     for words in said:
@@ -510,14 +526,9 @@ def test_files_without_a_row_are_an_error(deliver):
     assert "have no rows" in sentence_of(lambda: source.first_day)
 
 
-@pytest.mark.parametrize("again", ["feed", "pattern"])
-def test_a_file_that_feeds_a_table_twice_is_refused(deliver, tmp_path, again):
-    mapping = users_mapping()
-    if again == "feed":
-        mapping += "      - {table: raw_events, columns: {event_id: id}}\n"
-    else:
-        mapping += "  - pattern: u.*\n    arrival: id\n    dates: {id: iso}\n"
-        mapping += "    feeds: [{table: raw_events, columns: {event_id: id}}]\n"
+def test_a_file_that_feeds_a_table_twice_is_refused(deliver, tmp_path):
+    mapping = users_mapping() + "  - pattern: u.*\n    arrival: id\n    dates: {id: iso}\n"
+    mapping += "    feeds: [{table: raw_events, columns: {event_id: id}}]\n"
 
     sentence = sentence_of(lambda: deliver(mapping, {"u.csv": CSV}).first_day)
 
@@ -530,10 +541,18 @@ def test_a_file_that_feeds_a_table_twice_is_refused(deliver, tmp_path, again):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("    arrival:", "    arival:", ["files[0].arival is not a known key", "arrival, dates, feeds, pattern"]),
-        ("    arrival: created", "", ["files[0].arrival is missing"]),
+        (
+            "    arrival:",
+            "    arival:",
+            ["files[0].arival is not a known key", "arrival, dates, feeds"],
+        ),
+        ("    arrival: created", "", ["files[0]: arrival is missing"]),
         ("files:", "fils:", ["fils is not a known key", "use one of files"]),
-        ("- table: raw_users", "- tabel: raw_users", ["files[0].feeds[0].tabel is not a known key", "columns, table"]),
+        (
+            "- table: raw_users",
+            "- tabel: raw_users",
+            ["files[0].feeds[0].tabel is not a known key", "table, unmapped"],
+        ),
         ("raw_users", "raw_user", ["files[0].feeds[0]", "'raw_user' is no raw table", "raw_subscriptions"]),
         ("utm_source:", "utm_sorce:", ["feeds[0]", "raw_users has no column 'utm_sorce'", "utm_source"]),
         ("event_type:", "plan_name:", ["feeds[1]", "raw_events has no column 'plan_name'", "event_type"]),
@@ -568,7 +587,7 @@ def test_a_file_that_feeds_a_table_twice_is_refused(deliver, tmp_path, again):
         (USERS, "", ["its content must be keys with values", "files"]),
         (USERS, "files: []", ["files must have an entry"]),
         (USERS, "files: {}", ["files must be a list"]),
-        (USERS, "files: [users.csv]", ["files[0] must be keys with values", "arrival, dates, feeds, pattern"]),
+        (USERS, "files: [users.csv]", ["files[0] must be keys with values", "arrival, dates, feeds, fields"]),
     ],
 )
 def test_a_mapping_that_cannot_be_used_says_where_and_what_is_allowed(tmp_path, old, new, said):
@@ -640,7 +659,7 @@ def test_relax_users_have_the_published_sources(relax):
 
 
 def test_relax_reads_one_day_as_it_is_in_the_files(relax):
-    frames = relax.read(date(2014, 4, 22), date(2014, 4, 22))
+    frames = read(relax, date(2014, 4, 22), date(2014, 4, 22))
     user = frames["raw_users"].set_index("user_id").loc["1"]
     events = frames["raw_events"].set_index("event_id")
 

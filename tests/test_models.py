@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from worlds import Warehouse, default_sql
 
 from growth import definitions
 from growth.models import LAYERS, SQL_FOLDER, Model, model_files, read_header, select_list
+from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.sources.synthetic import WORLD_START, Synthetic
 from growth.sql import Check
 
@@ -23,10 +25,25 @@ PUBLISHED = date(2026, 9, 30)
 BUILT = date(2026, 10, 31)
 
 
+class WithDevices(Synthetic):
+    """The invented company with a device for each user, some of which are shared, and users with two ids."""
+
+    def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
+        for piece in super().pieces(first, last):
+            users = piece["raw_users"].drop_duplicates("user_id")
+            place = {c: users[c] for c in ARRIVAL_COLUMNS}
+            links = pd.DataFrame(place | dict.fromkeys(RAW_COLUMNS["raw_links"]), dtype=object)
+            links["link_id"], links["user_id"] = users["user_id"], users["user_id"]
+            links["linked_at"] = users["batch_date"]
+            links["anonymous_id"] = [f"device {n // 3}" for n in range(len(links))]
+            links.loc[links.index[::5], "other_user_id"] = "former " + links["user_id"]
+            yield piece | {"raw_links": links}
+
+
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     """Two years of the invented company but for the last month, published."""
-    warehouse = Warehouse(tmp_path_factory.mktemp("models") / "published.db", Synthetic(scale=0.1))
+    warehouse = Warehouse(tmp_path_factory.mktemp("models") / "published.db", WithDevices(scale=0.1))
     warehouse.run(WORLD_START, PUBLISHED)
     yield warehouse
     warehouse.connection.close()
@@ -186,8 +203,10 @@ def test_a_model_reads_only_the_layers_above_it(model: Model) -> None:
     above = LAYERS[: LAYERS.index(model.layer)]
     said = re.sub(r"'[^']*'", "", default_sql()._queries[model.name])
     read = [other for other in MODELS if re.search(rf"\b(?:from|join)\s+{other.name}\b", said)]
+    # Who is behind an id follows from the links of its layer.
+    above = (*above, "identity") if model.name == "int_identities" else above
     assert [other.name for other in read if other.layer not in above] == []
-    assert read or model.layer == "staging"
+    assert read or model.layer in ("identity", "staging")
 
 
 # --- Names and values ---
@@ -307,6 +326,8 @@ def test_a_check_has_a_sentence_and_a_severity(check: Check) -> None:
 
 # --- Every check can fail ---
 
+LINKS, IDS = "int_id_links", "int_identities"
+FORMER = "id like 'former%'"
 USERS, EVENTS, SUBSCRIPTIONS = "stg_users", "stg_events", "stg_subscriptions"
 STEPS, DAYS, USES = "int_funnel_steps", "int_user_engagement", "int_feature_usage"
 FUNNEL, CHANNELS = "fct_acquisition_funnel", "fct_acquisition_funnel_by_channel"
@@ -356,6 +377,23 @@ def build(table: str, change: str, where: str = "1 = 1") -> list[str]:
 
 # For each check, each way to break what it claims, as a script that spoils the built warehouse.
 PLANTED: dict[str, list[list[str]]] = {
+    "int_id_links__every_link_is_seen_from_both_sides": [
+        lose(LINKS, f"kind = '{kind}'") for kind in ("seen_user", "seen_on", "same")
+    ],
+    "int_identities__an_id_has_one_person_at_a_time": [
+        spoil(IDS, "until_ms = from_ms"),
+        spoil(IDS, "from_ms = from_ms - 1", "from_ms > 0"),
+        [f"insert into {IDS} select id, 1, until_ms, 'nobody' from {IDS} {one(IDS, FORMER)}"],
+    ],
+    "int_identities__a_person_is_nobody_else": [
+        [f"insert into {IDS} select person_id, from_ms, until_ms, 'nobody' from {IDS} {one(IDS)}"]
+    ],
+    "int_identities__devices_are_not_shared": [
+        [
+            f"insert into {LINKS} select distinct l.id, kind, value, 0, 0, '2026-10-01' from {LINKS} as l,"
+            " json_each('[1, 2, 3, 4, 5]') where kind = 'seen_user'"
+        ]
+    ],
     "stg_users__one_row_for_each_user": [twice(USERS)],
     "stg_users__required_columns_are_filled": [
         blank(USERS, "user_id"),
@@ -394,7 +432,7 @@ PLANTED: dict[str, list[list[str]]] = {
     ],
     "stg_subscriptions__plans_and_statuses_are_known": [
         spoil(SUBSCRIPTIONS, "plan_name = 'Platinum'"),
-        spoil(SUBSCRIPTIONS, "status = 'paused'"),
+        spoil(SUBSCRIPTIONS, "status = 'halted'"),
     ],
     "stg_subscriptions__prices_and_dates_are_in_range": [
         spoil(SUBSCRIPTIONS, "mrr = -0.01"),
@@ -404,7 +442,7 @@ PLANTED: dict[str, list[list[str]]] = {
     "stg_subscriptions__belong_to_a_user": [spoil(SUBSCRIPTIONS, "user_id = 'nobody'")],
     "rejects__every_row_is_accounted_for": [
         ["update raw_batches set rows_landed = rows_landed + 1"],
-        lose(EVENTS),
+        lose(EVENTS, "batch_date in (select batch_date from scope_batches)"),
         lose("rejects"),
         ["insert into rejects select 'raw_users', batch_date, 'x', 1, 'x', '{}' from scope_batches"],
     ],

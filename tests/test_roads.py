@@ -58,9 +58,17 @@ def dictionaries() -> list[Sql]:
         {"name": "adopted", "people": "adopted", "noun": "adoption", "active_days": {"days": 2, "window_days": 9}},
     ]
     steps = [visit, signup, *({"sentence": "", **step} for step in others), paid]
+    identity = changed_definitions().identity.model_dump()
     return [
         Sql(_lenient_definitions()),
-        Sql(_lenient_definitions(funnel=funnel | {"steps": steps, "cohort_by": "signup"})),
+        Sql(
+            _lenient_definitions(
+                funnel=funnel | {"steps": steps, "cohort_by": "signup"},
+                identity=identity | {"anonymous_rows": "components", "max_users": 2},
+            )
+        ),
+        Sql(_lenient_definitions(identity=identity | {"anonymous_rows": "last_user", "max_users": 2})),
+        Sql(_lenient_definitions(identity=identity | {"anonymous_rows": "first_user"})),
     ]
 
 
@@ -80,7 +88,7 @@ def what_is_wrong(world: World, sql: Sql) -> list[str]:
         return wrong
 
 
-@given(rng=st.randoms(use_true_random=False), dictionary=st.integers(0, 1))
+@given(rng=st.randoms(use_true_random=False), dictionary=st.integers(0, 3))
 @settings(max_examples=WORLDS, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 def test_any_road_ends_in_what_a_rebuild_gives(rng: Random, dictionary: int) -> None:
     world = random_world(rng)

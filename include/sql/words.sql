@@ -14,3 +14,22 @@ case
     else {{ text }}
 end
 {%- endmacro -%}
+
+{#- A device has a name that no user id is mistaken for; as long as nobody was seen on it, it is a person by itself. -#}
+{%- macro device(anonymous_id) -%} 'anonymous:' || {{ anonymous_id }} {%- endmacro -%}
+{%- macro is_device(id) -%} case when {{ id }} like 'anonymous:%' then 1 else 0 end {%- endmacro -%}
+
+{#- A link that makes one of its two ids: an explicit one, or any where everybody seen on a device is one person,
+    unless too many were. -#}
+{%- macro unites(link) -%}
+{% if definitions.identity.anonymous_rows == 'components' %}
+({{ link }}.kind = 'same' or (
+    select count(distinct d.other_id)
+    from int_id_links as d
+    where d.id = case when {{ link }}.kind = 'seen_on' then {{ link }}.other_id else {{ link }}.id end
+        and d.kind = 'seen_user'
+) <= {{ definitions.identity.max_users }})
+{%- else -%}
+{{ link }}.kind = 'same'
+{%- endif %}
+{%- endmacro -%}

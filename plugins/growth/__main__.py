@@ -1,4 +1,4 @@
-"""The commands behind the Makefile: python -m growth run | up | verify | render."""
+"""The commands behind the Makefile: python -m growth run | up | preview | verify | render."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="run the DAG once and show the numbers")
     commands.add_parser("up", help="start Airflow with its UI")
+    commands.add_parser("preview", help="show what a source would land, on a sample, and write nothing")
     commands.add_parser("verify", help="compare what people read with a rebuild made aside")
     render = commands.add_parser("render", help="write every statement, as the engine gets it, into a folder")
     render.add_argument("folder", type=Path)
@@ -30,6 +31,10 @@ def main() -> int:
             from growth.up import up
 
             return up(ROOT)
+        if arguments.command == "preview":
+            from growth.preview import preview
+
+            return preview()
         from growth import definitions
         from growth.sql import Sql
 

@@ -141,6 +141,13 @@ class Step(Word):
         """The event types that this step looks at by name."""
         return (self.any_of or []) + (self.all_of or [])
 
+    @property
+    def ids(self) -> list[str]:
+        """The columns that remember what reached this step: one for each event that it takes, none for days."""
+        if self.all_of:
+            return [f"{self.name}_id_{number}" for number, _ in enumerate(self.all_of, start=1)]
+        return [] if self.active_days else [f"{self.name}_id"]
+
 
 class Funnel(Word):
     cohort_by: Literal["first_visit", "signup"]
@@ -279,9 +286,13 @@ class Definitions(Strict):
                     raise ValueError(f"{where} names {value}, allowed are {', '.join(allowed)}")
 
         known("active.meaningful_events", self.active.meaningful_events, self.events.types)
+        if "feature_used" in self.events.types and "feature_used" not in self.active.meaningful_events:
+            raise ValueError("active.meaningful_events lacks feature_used: to use a feature is to be active")
         for step in self.funnel.steps:
             known(f"funnel step {step.name}", step.events + step.implied_by, self.events.types)
         known("health.plan.share", self.health.plan.share, self.subscriptions.plans)
+        if missing := [plan for plan in self.subscriptions.plans if plan not in self.health.plan.share]:
+            raise ValueError(f"health.plan.share lacks {', '.join(missing)}: say which share of the points it has")
         known("upsell_ready.plans", self.upsell_ready.plans, self.subscriptions.plans)
         if self.upsell_ready.weeks * 7 > self.health.window_days:
             raise ValueError(

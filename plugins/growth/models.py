@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SQL_FOLDER = Path(__file__).parents[2] / "include" / "sql"
-LAYERS = ("staging", "intermediate", "marts")
+LAYERS = ("identity", "staging", "intermediate", "marts")
 
 # The type of a column follows from its name (the naming table of the README); what is named in no other way is a count.
-_TEXT = re.compile(r"(_id|_date|_month|_at|_on|_name|_type|_source|_campaign|_status|_reason|_file)$")
+_TEXT = re.compile(r"(^id|_id|_date|_month|_at|_on|_name|_type|_source|_campaign|_status|_reason|_file|^kind)$")
 _REAL = re.compile(r"^avg_|(_rate|_score|_usd)$")
-_TYPES = {"email": "text", "status": "text", "currency": "text", "content": "text", "mrr": "real", "stickiness": "real"}
+_TYPES = {
+    "email": "text",
+    "status": "text",
+    "currency": "text",
+    "content": "text",
+    "mrr": "real",
+    "paid_mrr": "real",
+    "stickiness": "real",
+}
 
 _HEADER_KEYS = ("grain", "scope", "changes", "cluster", "indexes", "words", "severity")
 
@@ -103,7 +111,10 @@ class Model:
 
 
 def model_files() -> dict[str, Path]:
-    """Table name to file, layer by layer. A file is a model when its header names a scope."""
+    """Table name to file, layer by layer. A file is a model when its header names a scope.
+
+    The tables of a layer do not read each other, but for identity, where the second reads the first.
+    """
     return {
         path.stem: path
         for layer in LAYERS

@@ -20,7 +20,7 @@ from growth import definitions, emails
 from growth.environment import airflow_command, airflow_environment, prepare_airflow
 from growth.errors import UserError
 from growth.page import print_page, print_times
-from growth.sources import Source, open_source
+from growth.sources import Source, absolute_places, open_source
 from growth.warehouse import plain_errors, refuse_other_source
 
 # As long as the statements of a run wait for another process.
@@ -90,7 +90,8 @@ def _base(root: Path, warehouse: Path) -> dict[str, str]:
     base["AIRFLOW_CONN_GROWTH_WAREHOUSE"] = json.dumps({"conn_type": "sqlite", "host": str(warehouse)})
     base["SAAS_GROWTH_HELD_BY"] = "make run"
     if folder := base.get("SAAS_GROWTH_SOURCE_PATH"):
-        base["SAAS_GROWTH_SOURCE_PATH"] = str((root / Path(folder).expanduser()).absolute())
+        names = (base.get("SAAS_GROWTH_SOURCE") or "synthetic").split(",")
+        base["SAAS_GROWTH_SOURCE_PATH"] = absolute_places(folder, names, root)
     return base
 
 
@@ -117,7 +118,7 @@ def warehouse_path(root: Path, environment: Mapping[str, str]) -> Path:
     elif connection := environment.get("AIRFLOW_CONN_GROWTH_WAREHOUSE"):
         path = _host(connection)
     else:
-        source = environment.get("SAAS_GROWTH_SOURCE") or "synthetic"
+        source = ",".join(sorted((environment.get("SAAS_GROWTH_SOURCE") or "synthetic").split(",")))
         path = root / "data" / ("saas_funnel.db" if source == "synthetic" else f"{source}.db")
     path = path.absolute()
     if found := [character for character in FORBIDDEN_IN_FILES if character in str(path)]:

@@ -41,7 +41,7 @@ def _values(values: list[str]) -> str:
     """Values of the dictionary as SQL text. The dictionary admits none with a quote in it."""
     if any("'" in value for value in values):
         raise ValueError("a value with a quote in it was not validated")
-    return ", ".join(f"'{value}'" for value in values)
+    return ", ".join(f"'{value}'" for value in values) or "''"
 
 
 class Sql:

@@ -169,6 +169,11 @@ def land(
     try:
         for statement in split(sql.hold()):
             heed(connection.execute(statement, run))
+        connection.execute(
+            "insert or ignore into replaced_users (user_id) select user_id from raw_users"
+            " where batch_date between ? and ? and user_id is not null",
+            between,
+        )
         for table in (*RAW_COLUMNS, UNMAPPED, "raw_batches"):
             connection.execute(f"delete from {table} where batch_date between ? and ?", between)
         dates = [(days.first + timedelta(days=n)).isoformat() for n in range((days.last - days.first).days + 1)]

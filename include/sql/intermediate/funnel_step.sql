@@ -2,11 +2,13 @@
     all that they have reached. Each step names the one before it once: SQLite writes every mention out in full. -#}
 {% set so_far = ['user_id'] %}
 {% for other in earlier %}
-{% set _ = so_far.extend([other.name ~ '_id', other.name ~ '_ms', other.name ~ '_latest_ms']) %}
+{% set _ = so_far.extend(other.ids + [other.name ~ '_ms', other.name ~ '_latest_ms']) %}
 {% endfor %}
 {% macro unused(moment) %}
 {% for other in earlier if other.events | select('in', step.events) | list %}
-        and ({{ moment }} = '' or {{ moment }} <> coalesce(p.{{ other.name }}_id, ''))
+{% for id in other.ids %}
+        and ({{ moment }} = '' or {{ moment }} <> coalesce(p.{{ id }}, ''))
+{% endfor %}
 {% endfor %}
 {% endmacro %}
 {% macro in_time(at_ms) %}
@@ -32,18 +34,18 @@ candidates_{{ step.name }} as (
     select
         c.user_id,
         c.subscription_id as moment_id,
-        c.start_day * 86400000 as at_ms,
-        c.start_day * 86400000 + 86399999 as latest_ms
+        c.paid_day * 86400000 as at_ms,
+        c.paid_day * 86400000 + 86399999 as latest_ms
     from scope__int_funnel_steps as s
     {{ db.join }} stg_subscriptions as c on s.user_id = c.user_id
-    where c.is_trial = 0 and c.mrr > {{ step.subscription.mrr_above }}
+    where c.paid_mrr > {{ step.subscription.mrr_above }}
     {% endif %}
 ),
 
 ranked_{{ step.name }} as (
     select
         p.{{ so_far | join(', p.') }},
-        c.moment_id,
+        c.moment_id as {{ step.name }}_id,
         c.at_ms,
         c.latest_ms,
         row_number() over (partition by p.user_id order by c.latest_ms, c.moment_id) as place
@@ -69,7 +71,9 @@ after_{{ step.name }} as (
         {% if step.all_of or step.active_days %}
         {% set reached = reached ~ (' and p.at_ms <= p.' ~ step.of ~ '_latest_ms + ' ~ step.within_days ~ ' * 86400000' if step.of else '') %}
         {% endif %}
-        case when {{ reached }} then p.moment_id end as {{ step.name }}_id,
+        {% for id in step.ids %}
+        case when {{ reached }} then p.{{ id }} end as {{ id }},
+        {% endfor %}
         case when {{ reached }} then {{ db.greatest('p.at_ms', 'p.' ~ before.name ~ '_ms') if before else 'p.at_ms' }} end
             as {{ step.name }}_ms,
         case when {{ reached }} then p.latest_ms end as {{ step.name }}_latest_ms

@@ -2,24 +2,18 @@
 active_days_{{ step.name }} as (
     -- With each active day the one {{ step.active_days.days - 1 }} active days before it.
     select
-        {{ so_far | join(', ') }},
-        day,
-        lag(day, {{ step.active_days.days - 1 }}) over (partition by user_id order by day) as back
-    from (
-        select distinct p.{{ so_far | join(', p.') }}, m.at_day as day
-        from after_{{ before.name }} as p
-        left join moments as m
-            on p.user_id = m.user_id
-            and m.is_meaningful = 1
-            and {{ db.day_of_ms('p.' ~ before.name ~ '_ms') }} <= m.at_day
-    ) as days
+        p.{{ so_far | join(', p.') }},
+        d.day,
+        lag(d.day, {{ step.active_days.days - 1 }}) over (partition by p.user_id order by d.day) as back
+    from after_{{ before.name }} as p
+    left join active_days as d
+        on p.user_id = d.user_id and {{ db.day_of_ms('p.' ~ before.name ~ '_ms') }} <= d.day
 ),
 
 ranked_{{ step.name }} as (
     -- The first day that is the last of {{ step.active_days.days }} active days within {{ step.active_days.window_days }}.
     select
         p.{{ so_far | join(', p.') }},
-        '' as moment_id,
         case when p.day - p.back < {{ step.active_days.window_days }} then p.day * 86400000 end as at_ms,
         case when p.day - p.back < {{ step.active_days.window_days }} then p.day * 86400000 + 86399999 end as latest_ms,
         row_number() over (

@@ -30,6 +30,14 @@ with moments as (
     where u.first_visit_ms is not null
 ),
 
+{% if definitions.funnel.counts_active_days %}
+active_days as (
+    select distinct user_id, at_day as day
+    from moments
+    where is_meaningful = 1
+),
+
+{% endif %}
 after_nothing as (
     select user_id from scope__int_funnel_steps
 ),

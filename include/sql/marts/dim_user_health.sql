@@ -57,16 +57,17 @@ plans as (
     select
         u.user_id,
         c.plan_name,
-        case when c.is_trial = 0 and c.mrr > 0 then 1 else 0 end as is_paying,
+        c.is_paying,
         row_number() over (
-            partition by u.user_id order by c.is_trial, c.mrr desc, c.start_day desc, c.subscription_id
+            partition by u.user_id order by c.is_paying desc, c.mrr desc, c.start_day desc, c.subscription_id
         ) as place
     from users as u
     inner join stg_subscriptions as c
         on u.user_id = c.user_id and c.start_day <= u.as_of_day
+        and c.status not in ({{ definitions.subscriptions.having("never") | values }})
         and (
             c.end_day > u.as_of_day
-            or (c.end_day is null and c.status not in ({{ definitions.subscriptions.having("ended", "never") | values }}))
+            or (c.end_day is null and c.status not in ({{ definitions.subscriptions.having("ended") | values }}))
         )
 ),
 

@@ -30,6 +30,7 @@ select {{ db.param('dag_id') }}, {{ db.param('run_id') }}, 'publish', 0,
     {% for t in marts %}(select count(*) from building__{{ t.name }}){{ ' + ' if not loop.last }}{% endfor %};
 
 delete from scope_batches;
+delete from replaced_users;
 {% for t in refreshed %}
 delete from scope__{{ t.name }};
 {% if t.changes %}

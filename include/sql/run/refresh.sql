@@ -1,9 +1,9 @@
-{#- A staging or intermediate table: its rows in scope are computed, and the difference is applied.
+{#- A table of identity, staging or intermediate: its rows in scope are computed, and the difference is applied.
     What came, went or changed is left in changed__<table>, where the scopes of the tables below look for it. -#}
 {% set t = model %}
 {{ db.begin() }}
 {% include 'run/hold.sql' %}
-{% if t.layer == 'staging' %}
+{% if t.layer in ('identity', 'staging') %}
 {{ db.insert_new('scope_batches', ['batch_date']) }}
 select distinct batch_date from raw_batches
 where batch_date between {{ db.param('first_day') }} and {{ db.param('last_day') }};

@@ -27,7 +27,12 @@ select
         -- Another row of the same id counts, and this one is no reject.
         select count(*)
         from {{ raw }} as t
+        {% if raw == 'raw_users' %}
+        left join int_identities as i on t.user_id = i.id
+        inner join {{ staged }} as s on coalesce(i.person_id, t.user_id) = s.user_id
+        {% else %}
         inner join {{ staged }} as s on t.{{ raw_tables[raw][0] }} = s.{{ raw_tables[raw][0] }}
+        {% endif %}
         left join rejects as j
             on t.batch_date = j.batch_date and j.table_name = b.table_name
             and t.source_file = j.source_file and t.source_row = j.source_row
@@ -38,5 +43,17 @@ select
     (select count(*) from rejects as j where j.batch_date = b.batch_date and j.table_name = b.table_name) as rows_rejected
 from raw_batches as b
 where b.table_name = '{{ raw }}'
-{{ 'union all' if not loop.last }}
-{% endfor %};
+union all
+{% endfor %}
+-- A link that counts is in int_id_links as often as it says something: here it is counted once.
+select
+    b.batch_date,
+    b.table_name,
+    b.rows_landed,
+    (
+        select count(*) from typed_links as t where t.batch_date = b.batch_date and t.reject_reason is null
+    ) as rows_staged,
+    0 as rows_duplicate,
+    (select count(*) from rejects as j where j.batch_date = b.batch_date and j.table_name = b.table_name) as rows_rejected
+from raw_batches as b
+where b.table_name = 'raw_links';

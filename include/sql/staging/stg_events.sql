@@ -1,14 +1,14 @@
--- Every event that counts, once: the earliest arrival of each event id, since events do not change.
+-- Every event that counts, once and with its person: the earliest arrival of its id, since events do not change.
 -- grain: event_id
 -- scope: event_id
 -- changes: user_id, event_day, event_type
 -- cluster: user_id, event_day, event_id
 -- indexes: batch_date
--- words: events, active
+-- words: events, active, identity
 with arrivals as (
     select
         t.event_id,
-        t.user_id,
+        coalesce(t.user_id, {{ words.device('t.anonymous_id') }}) as id,
         t.event_type,
         t.feature_name,
         t.event_ms,
@@ -27,21 +27,23 @@ with arrivals as (
     where t.reject_reason is null
 )
 
+-- The person is whoever was behind the id at that moment.
 select
-    event_id,
-    user_id,
-    event_type,
-    case when event_type in ({{ definitions.active.meaningful_events | values }}) then 1 else 0 end as is_meaningful,
-    feature_name,
-    {{ db.at_of_ms('event_ms') }} as event_at,
-    {{ db.date_of_day(db.day_of_ms('event_ms')) }} as event_date,
-    {{ db.day_of_ms('event_ms') }} as event_day,
-    event_ms,
-    event_ms + is_date_only * 86399999 as event_latest_ms,
-    utm_source,
-    utm_campaign,
-    batch_date,
-    source_file,
-    source_row
-from arrivals
-where arrival_number = 1
+    a.event_id,
+    coalesce(i.person_id, a.id) as user_id,
+    a.event_type,
+    case when a.event_type in ({{ definitions.active.meaningful_events | values }}) then 1 else 0 end as is_meaningful,
+    a.feature_name,
+    {{ db.at_of_ms('a.event_ms') }} as event_at,
+    {{ db.date_of_day(db.day_of_ms('a.event_ms')) }} as event_date,
+    {{ db.day_of_ms('a.event_ms') }} as event_day,
+    a.event_ms,
+    a.event_ms + a.is_date_only * 86399999 as event_latest_ms,
+    a.utm_source,
+    a.utm_campaign,
+    a.batch_date,
+    a.source_file,
+    a.source_row
+from arrivals as a
+left join int_identities as i on a.id = i.id and i.from_ms <= a.event_ms and a.event_ms < i.until_ms
+where a.arrival_number = 1

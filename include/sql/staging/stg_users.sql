@@ -1,11 +1,20 @@
--- Everybody who signed up, as last heard of: the latest arrival of each user.
+-- Everybody who signed up, as last heard of: the latest arrival of each user, of a person with several ids the first signup.
 -- grain: user_id
 -- scope: user_id
 -- changes: user_id, signup_day, signup_month
 -- indexes: batch_date; signup_month; signup_day
--- words: signup
-with arrivals as (
+-- words: signup, identity
+with ids as (
+    select user_id as person_id, user_id from scope__stg_users
+    union
+    select i.person_id, i.id
+    from scope__stg_users as s
+    {{ db.join }} int_identities as i on s.user_id = i.person_id
+),
+
+arrivals as (
     select
+        p.person_id,
         t.user_id,
         t.signup_ms,
         t.is_signup_date_only,
@@ -22,13 +31,22 @@ with arrivals as (
             partition by t.user_id
             order by t.batch_date desc, t.source_file desc, t.source_row desc
         ) as arrivals_after
-    from scope__stg_users as s
-    {{ db.join }} typed_users as t on s.user_id = t.user_id
-    where t.reject_reason is null
+    from ids as p
+    {{ db.join }} typed_users as t on p.user_id = t.user_id
+    left join int_identities as i on p.user_id = i.id
+    where t.reject_reason is null and coalesce(i.person_id, p.user_id) = p.person_id
+),
+
+signups as (
+    select
+        *,
+        row_number() over (partition by person_id order by signup_ms, user_id) as place
+    from arrivals
+    where arrivals_after = 1
 )
 
 select
-    user_id,
+    person_id as user_id,
     {{ db.date_of_day('signup_day') }} as signup_date,
     {{ db.month_of_day('signup_day') }} as signup_month,
     signup_day,
@@ -42,5 +60,5 @@ select
     batch_date,
     source_file,
     source_row
-from arrivals
-where arrivals_after = 1
+from signups
+where place = 1

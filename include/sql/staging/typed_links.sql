@@ -29,8 +29,7 @@ select
         when linked_ms is null then 'unreadable link date'
         when {{ db.day_of_ms('linked_ms') }} > batch_day + {{ q.event_days_ahead }} then 'link date in the future'
         when {{ db.day_of_ms('linked_ms') }} < {{ day(q.earliest_date) }} then 'link date too long ago'
-        when case when user_id is null then 0 else 1 end + case when anonymous_id is null then 0 else 1 end
-            + case when other_user_id is null then 0 else 1 end
-            + case when other_anonymous_id is null then 0 else 1 end < 2 then 'links no two ids'
+        when (user_id is null or coalesce(anonymous_id, other_user_id) is null)
+            and (anonymous_id is null or other_anonymous_id is null) then 'links no two ids'
     end as reject_reason
 from read_links

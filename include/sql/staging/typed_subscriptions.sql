@@ -15,6 +15,8 @@ with read_subscriptions as (
         {{ db.moment_ms('trim(start_date)') }} as start_ms,
         nullif(trim(end_date), '') as end_text,
         {{ db.moment_ms('trim(end_date)') }} as end_ms,
+        nullif(trim(changed_at), '') as changed_text,
+        {{ db.moment_ms('trim(changed_at)') }} as changed_ms,
         {{ db.day_of_date('batch_date') }} as batch_day
     from raw_subscriptions
 )
@@ -31,6 +33,8 @@ select
     {{ db.number('mrr_text') }} as mrr,
     {{ db.day_of_ms('start_ms') }} as start_day,
     {{ db.day_of_ms('end_ms') }} as end_day,
+    changed_ms,
+    batch_day,
     case
         when subscription_id is null or trim(subscription_id) = '' then 'no subscription id'
         when user_id is null then 'no user id'
@@ -46,5 +50,8 @@ select
         when {{ db.day_of_ms('start_ms') }} > batch_day + {{ q.subscription_days_ahead }} then 'start date in the future'
         when {{ db.day_of_ms('start_ms') }} < {{ day(q.earliest_date) }} then 'start date too long ago'
         when {{ db.day_of_ms('end_ms') }} < {{ db.day_of_ms('start_ms') }} then 'end before start'
+        when changed_text is not null and changed_ms is null then 'unreadable change date'
+        when {{ db.day_of_ms('changed_ms') }} > batch_day + {{ q.event_days_ahead }} then 'change date in the future'
+        when {{ db.day_of_ms('changed_ms') }} < {{ day(q.earliest_date) }} then 'change date too long ago'
     end as reject_reason
 from read_subscriptions

@@ -6,7 +6,8 @@ Rows are text as it came; nothing is refused here. What is malformed is rejected
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -76,32 +77,76 @@ class Source(Protocol):
 
 
 def open_source(environment: Mapping[str, str] = os.environ) -> Source:
-    """The source that SAAS_GROWTH_SOURCE names: `synthetic`, or a mapping in include/sources.
+    """The source that SAAS_GROWTH_SOURCE names, or several of them as one: `segment,stripe`.
 
-    A mapping's files lie below SAAS_GROWTH_SOURCE_PATH. The synthetic source takes SAAS_GROWTH_SEED and
-    SAAS_GROWTH_SCALE. Raises UserError.
+    Each is one of OPENERS or a mapping in include/sources, whose files lie at SAAS_GROWTH_SOURCE_PATH: a folder, or a
+    URL such as s3://connection@bucket/folder. Of several it says which is where: segment=<place>,stripe=<place>.
+    The synthetic source takes SAAS_GROWTH_SEED and SAAS_GROWTH_SCALE. Raises UserError.
     """
-    name = environment.get("SAAS_GROWTH_SOURCE") or "synthetic"
-    if name == "synthetic":
-        from growth.sources.synthetic import Synthetic
+    names = [name.strip() for name in (environment.get("SAAS_GROWTH_SOURCE") or "synthetic").split(",")]
+    known = sorted({*OPENERS, *(path.stem for path in MAPPINGS.glob("*.yaml"))})
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"There is no source {name}: choose {OWN} or a mapping in include/sources"
+                f" ({', '.join(name for name in known if name != OWN)})."
+            )
+    if len(set(names)) < len(names):
+        raise UserError(f"SAAS_GROWTH_SOURCE names {', '.join(names)}: name each source once.")
+    places = places_of(environment.get("SAAS_GROWTH_SOURCE_PATH") or "", names)
+    sources = {name: OPENERS.get(name, _open_files)(name, places.get(name, ""), environment) for name in sorted(names)}
+    if len(sources) == 1:
+        return sources[names[0]]
+    from growth.sources.together import Together
 
-        try:
-            seed = int(environment.get("SAAS_GROWTH_SEED") or 1)
-            scale = float(environment.get("SAAS_GROWTH_SCALE") or 1)
-        except ValueError:
-            raise UserError("SAAS_GROWTH_SEED is a whole number and SAAS_GROWTH_SCALE a number: mend them.") from None
-        if not 0 < scale <= 1000 or seed < 0:
-            raise UserError("SAAS_GROWTH_SCALE lies above 0 and up to 1000, SAAS_GROWTH_SEED from 0 on: mend them.")
-        return Synthetic(seed=seed, scale=scale)
+    return Together(sources)
+
+
+def places_of(text: str, names: Sequence[str]) -> dict[str, str]:
+    """Where each source lies by SAAS_GROWTH_SOURCE_PATH: one place for all, or name=place,name=place."""
+    parts = re.split(r"(?:^|,)\s*(" + "|".join(map(re.escape, names)) + ")=", text)
+    if len(parts) == 1:
+        return dict.fromkeys(names, text)
+    if parts[0].strip():
+        raise UserError(f"DATA is {text!r}: say {','.join(f'{name}=<place>' for name in names)}, or one place for all.")
+    return {name: place.strip() for name, place in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def absolute_places(text: str, names: Sequence[str], root: Path) -> str:
+    """The same places, with folders as a process elsewhere finds them: those that are relative lie below root."""
+
+    def absolute(place: str) -> str:
+        return place if not place or "://" in place else str((root / Path(place).expanduser()).absolute())
+
+    places = places_of(text, names)
+    if set(places.values()) == {text}:
+        return absolute(text)
+    return ",".join(f"{name}={absolute(place)}" for name, place in places.items())
+
+
+def _open_synthetic(_name: str, _place: str, environment: Mapping[str, str]) -> Source:
+    from growth.sources.synthetic import Synthetic
+
+    try:
+        seed = int(environment.get("SAAS_GROWTH_SEED") or 1)
+        scale = float(environment.get("SAAS_GROWTH_SCALE") or 1)
+    except ValueError:
+        raise UserError("SAAS_GROWTH_SEED is a whole number and SAAS_GROWTH_SCALE a number: mend them.") from None
+    if not 0 < scale <= 1000 or seed < 0:
+        raise UserError("SAAS_GROWTH_SCALE lies above 0 and up to 1000, SAAS_GROWTH_SEED from 0 on: mend them.")
+    return Synthetic(seed=seed, scale=scale)
+
+
+def _open_files(name: str, place: str, _environment: Mapping[str, str]) -> Source:
     from growth.sources.files import Files
 
-    mappings = Path(__file__).parents[3] / "include" / "sources"
-    known = sorted(path.stem for path in mappings.glob("*.yaml"))
-    if name not in known:
-        raise UserError(
-            f"There is no source {name}: choose synthetic or a mapping in include/sources ({', '.join(known)})."
-        )
-    folder = environment.get("SAAS_GROWTH_SOURCE_PATH")
-    if not folder:
-        raise UserError(f"The source {name} reads files: say in which folder they lie, with DATA=<folder>.")
-    return Files(mappings / f"{name}.yaml", Path(folder))
+    if not place:
+        raise UserError(f"The source {name} reads files: say in which folder or bucket they lie, with DATA=<folder>.")
+    return Files(MAPPINGS / f"{name}.yaml", place)
+
+
+OWN = "synthetic"
+MAPPINGS = Path(__file__).parents[3] / "include" / "sources"
+
+OPENERS: dict[str, Callable[[str, str, Mapping[str, str]], Source]] = {OWN: _open_synthetic}
+"""Sources that are no mapping: a function of the source's name, its place and the environment. Each imports late."""

@@ -1,6 +1,9 @@
-"""Batches from files that an operator has in a folder, read by a mapping (`growth.sources.mapping`).
+"""Batches from files that an operator has in a folder or a bucket, read by a mapping (`growth.sources.mapping`).
 
-Every row of a file lands in every table that the file feeds, whatever is wrong with it:
+The batch of a row is the day in the name of its file, where the pattern of the mapping has one: then only the files of
+the days that are asked for are opened. Otherwise it is the day of its arrival, and all files are read.
+
+Every row of a file that its mapping lets through lands, whatever is wrong with it:
 
 * A value that does not read as the format of its column stays as it came. Staging rejects it with its content.
 * A row whose arrival does not read lands in the last batch of its file: the latest day that another row of the
@@ -8,369 +11,459 @@ Every row of a file lands in every table that the file feeds, whatever is wrong 
 * A malformed line has no id, so that staging rejects it: columns whose name ends in `_id` are empty, the others
   keep what was readable. Malformed is a CSV line with more fields than the header or with a quote that does not
   end where its field ends, and a JSON line that does not parse or is no object. A quote that is never closed
-  spoils its own line only. A CSV line with fewer fields is not malformed: its last fields are empty.
+  spoils its own line only. A CSV line with fewer fields is not malformed: its last fields are empty. It lands in each
+  table that takes every row of the file; where none does, in that of the first feed.
+* Events that no rule maps do not land: they are counted by their names.
 
 Empty text is None. Characters that no warehouse stores (NUL, half a surrogate pair) become U+FFFD. Blank lines
 are no rows.
 
-A row is named by `source_file`, the path below the folder, and `source_row`, the number of the row in the file:
-1 is the first one after the header. So that the name stays unique, no file may feed a table twice.
+A row is named by `source_file`, the path below the folder (that of a zip's member stands behind the zip's), and
+`source_row`, the number of the row in the file: 1 is the first one after the header. So that the name stays unique,
+no file may feed a table by two inputs, and of several feeds of one input the first that takes a row has it.
+
+No file is held in memory. What is wrong with one may show after rows of it have been handed out.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import json
-import math
+import gc
+import pickle
 import re
-import zlib
+import tempfile
+from collections import Counter
 from collections.abc import Iterator
-from datetime import date, datetime
-from functools import cached_property
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from growth.errors import UserError
-from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
-from growth.sources.mapping import Input, Value, load, moment_reader, one_line
+from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED, UNMAPPED_COLUMNS
+from growth.sources.mapping import FieldPath, Input, day_form, load, placeholder
+from growth.sources.moments import day_of
 
 # pandas and pyarrow are imported where they are used: a process that only asks for the name of a source needs neither.
 if TYPE_CHECKING:
     import pandas as pd
 
+    from growth.sources.formats import Part
+    from growth.sources.values import Made, Row, Rows
+
+# Raw rows of one table that are handed out together.
+PIECE_ROWS = 50_000
+
+# Up to so many days, files are looked for day by day; beyond, all are listed at once.
+_DAYS_ONE_BY_ONE = 62
+
+
+class Found(NamedTuple):
+    """A file of an input."""
+
+    each: Input
+    name: str
+    """Its path below the place."""
+    day: date | None
+    """The day that its name says."""
+
+
+class Tally:
+    """What became of the rows that were read, for those who want to know."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, Counter[str]] = {}
+        """For each file how many rows were read (`rows`), landed in each table, mapped by no rule, left out."""
+        self._unseen: dict[str, tuple[Input, set[FieldPath]]] = {}
+
+    def add(self, file: str, rows: Rows, made: Made, with_fields: bool) -> None:
+        """Count some rows; with_fields searches them for the fields that the mapping reads."""
+        if with_fields:
+            _, unseen = self._unseen.setdefault(rows.each.pattern, (rows.each, rows.each.file_paths()))
+            unseen -= {path for path in unseen if any(rows.of(path))}
+        counts = self.files.setdefault(file, Counter())
+        counts["rows"] += len(rows)
+        counts["unmapped"] += sum(made.unmapped.values())
+        counts["left out"] += made.left_out
+        for table, (positions, _) in made.tables.items():
+            counts[table] += len(positions)
+
+    def missing(self) -> list[tuple[str, FieldPath]]:
+        """Patterns and fields that no row had; of several of which the first that is there counts, all are missing."""
+        found = []
+        for pattern, (each, unseen) in self._unseen.items():
+            seen_otherwise = {path for choices in each.alternatives() if choices - unseen for path in choices}
+            found += [(pattern, path) for path in sorted(unseen - seen_otherwise, key=str)]
+        return found
+
 
 class Files:
-    """The Source of the files below `folder` that the mapping at `mapping_path` names.
+    """The Source of the files at a place (a folder, or a URL of a bucket) that the mapping at `mapping_path` names.
 
-    The mapping is read at once; the files when a day is first asked for, each once and all of them before any row
-    is handed out. Both raise UserError.
+    The mapping is read at once, raising UserError; the files when their rows are asked for.
     """
 
-    def __init__(self, mapping_path: str | Path, folder: str | Path) -> None:
+    def __init__(self, mapping_path: str | Path, place: str | Path) -> None:
+        from growth.sources.places import place_of
+
         self._mapping_path = Path(mapping_path)
-        self._folder = Path(folder)
-        self._mapping = load(self._mapping_path)
+        self.mapping = load(self._mapping_path)
+        self.place = place_of(place)
         self.name = self._mapping_path.stem
+        self._days_of_files: dict[tuple[str, Any], tuple[str, str] | None] = {}
 
     @property
     def first_day(self) -> date:
-        return date.fromisoformat(min(frame["batch_date"].iloc[0] for frame in self._frames.values() if len(frame)))
+        return self._days[0]
 
     @property
     def last_day(self) -> date:
-        return date.fromisoformat(max(frame["batch_date"].iloc[-1] for frame in self._frames.values() if len(frame)))
+        return self._days[1]
 
     def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
         """All batches of the days from first to last, both included, as `growth.sources.Source` says."""
-        days = {}
-        for table, frame in self._frames.items():
-            # Frames lie in the order of their batches.
-            begin = frame["batch_date"].searchsorted(first.isoformat(), "left")
-            end = frame["batch_date"].searchsorted(last.isoformat(), "right")
-            days[table] = frame.iloc[begin:end].reset_index(drop=True)
-        yield days
+        return _quick(self._read(self.files(first, last), first.isoformat(), last.isoformat(), Tally(), None))
 
-    @cached_property
-    def _frames(self) -> dict[str, pd.DataFrame]:
-        """All raw rows of each table, sorted by batch."""
+    def sample(self, rows: int, tally: Tally) -> Iterator[dict[str, pd.DataFrame]]:
+        """So many rows of each input, of its latest files, whatever their days; the tally says where they are from."""
+        everything = self.files()
+        for each in self.mapping.files:
+            files = [found for found in everything if found.each is each]
+            files.sort(key=lambda found: (found.day or date.min, found.name), reverse=True)
+            yield from self._read(files, "", "9999-12-31", tally, rows)
+
+    # --- Which files ---
+
+    def files(self, first: date | None = None, last: date | None = None) -> list[Found]:
+        """The files of some days, or of all, as far as their names tell. Raises UserError where one is missing."""
+        found: list[Found] = []
+        fed: set[tuple[str, str]] = set()
+        for each in self.mapping.files:
+            some = self._dated(each, first, last) if each.is_dated else self._undated(each)
+            for one in some:
+                for table in {feed.table for feed in each.feeds}:
+                    if (one.name, table) in fed:
+                        raise UserError(
+                            f"{self.place.shown(one.name)} feeds {table} twice by {self._mapping_path}, so that its"
+                            " rows could not be told apart: let no two patterns match the file."
+                        )
+                    fed.add((one.name, table))
+            found += some
+        return found
+
+    def _undated(self, each: Input) -> list[Found]:
+        names = self.place.matching(each.pattern)
+        if not names and not self.mapping.may_be_missing(each):
+            raise self._no_file(each.pattern)
+        return [Found(each, name, None) for name in names]
+
+    def _dated(self, each: Input, first: date | None, last: date | None) -> list[Found]:
+        before, kind, form, behind = placeholder(each.pattern)
+        if first is not None and last is not None and (last - first).days < _DAYS_ONE_BY_ONE:
+            days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+            found = [
+                Found(each, name, day)
+                for day in days
+                for name in self.place.matching(f"{before}{_day_text(day, kind, form)}{behind}")
+            ]
+        else:
+            names = self.place.matching(f"{before}{re.sub('%.', '*', form) if kind == 'date' else '*'}{behind}")
+            text = {"date": day_form(form), "day_ms": r"-?\d+", "day_seconds": r"-?\d+"}[kind]
+            shape = re.compile(f"{_glob(before)}({text}){_glob(behind)}", re.DOTALL)
+            found = []
+            for name in names:
+                match = shape.fullmatch(name)
+                day = _day_of_text(match[1], kind, form) if match else None
+                if day and (first is None or first <= day) and (last is None or day <= last):
+                    found.append(Found(each, name, day))
+            found.sort(key=lambda one: (one.day, one.name))
+            days = [first + timedelta(days=n) for n in range((last - first).days + 1)] if first and last else []
+        if not self.mapping.may_be_missing(each):
+            have = {one.day for one in found}
+            for day in days:
+                if day not in have:
+                    raise self._no_file(f"{before}{_day_text(day, kind, form)}{behind}", f" of {day}")
+            if not found:
+                raise self._no_file(each.pattern)
+        return found
+
+    def _no_file(self, pattern: str, of_day: str = "") -> UserError:
+        return UserError(
+            f"No file{of_day} in {self.place} matches {pattern!r} of {self._mapping_path}: deliver it, name another"
+            " folder, correct the pattern, or say no_file: empty_day there if that is no fault."
+        )
+
+    @property
+    def _days(self) -> tuple[date, date]:
+        """The first and the last day that has a row; of dated files, that has a file."""
+        days: list[str] = []
+        for found in self.files():
+            if found.day:
+                days.append(found.day.isoformat())
+                continue
+            key = (found.name, self.place.stamp(found.name))
+            if key not in self._days_of_files:
+                self._days_of_files[key] = self._arrivals(found)
+            days += self._days_of_files[key] or ()
+        if not days:
+            raise UserError(f"The files of {self._mapping_path} in {self.place} have no rows: deliver some.")
+        return date.fromisoformat(min(days)), date.fromisoformat(max(days))
+
+    def _arrivals(self, found: Found) -> tuple[str, str] | None:
+        """The first and the last day on which a row of a file arrived; None if it has no row."""
+        days: set[str] = set()
+        for part in self._parts(found):
+            arrivals = _Arrivals()
+            for rows, _ in self._rows(found.each, part, _Left(None)):
+                arrivals.of(rows, found.each.arrival)
+            self._refuse_unreadable(found.each, part, arrivals)
+            days |= {arrivals.earliest, arrivals.last} - {""}
+        return (min(days), max(days)) if days else None
+
+    # --- What is in them ---
+
+    def _read(
+        self, files: list[Found], first: str, last: str, tally: Tally, limit: int | None
+    ) -> Iterator[dict[str, pd.DataFrame]]:
+        gathered = _Gathered()
+        left = _Left(limit)
+        for found in files:
+            for part in self._parts(found):
+                for batches, numbers, rows in self._batches(found, part, first, last, left):
+                    made = _make(rows, batches)
+                    tally.add(part.name, rows, made, with_fields=limit is not None)
+                    gathered.add(part.name, batches, numbers, made)
+                    if gathered.is_full:
+                        yield gathered.frames()
+                if left.rows == 0:
+                    yield gathered.frames()
+                    return
+        yield gathered.frames()
+
+    def _batches(
+        self, found: Found, part: Part, first: str, last: str, left: _Left
+    ) -> Iterator[tuple[list[str], list[int], Rows]]:
+        """The rows of a part whose batches lie between two days, with their batches and numbers."""
+        if found.day:
+            for rows, start in self._rows(found.each, part, left):
+                yield [found.day.isoformat()] * len(rows), list(range(start, start + len(rows))), rows
+            return
+        arrivals = _Arrivals()
+        with _Held() as held:
+            for rows, start in self._rows(found.each, part, left):
+                days = arrivals.of(rows, found.each.arrival)
+                inside = [n for n, day in enumerate(days) if day and first <= day <= last]
+                held.add([(start + n, rows.rows[n]) for n, day in enumerate(days) if not day])
+                yield [days[n] for n in inside], [start + n for n in inside], rows.some(inside)
+            self._refuse_unreadable(found.each, part, arrivals)
+            if first <= arrivals.last <= last:
+                for some in held.pieces():
+                    rows = _rows([row for _, row in some], found.each, part.is_nested)
+                    yield [arrivals.last] * len(some), [number for number, _ in some], rows
+
+    def _rows(self, each: Input, part: Part, left: _Left) -> Iterator[tuple[Rows, int]]:
+        """The rows of a part, some at a time and no more than are left, with the number of the first of them."""
+        from growth.sources.formats import expanded
+
+        number = 1
+        for some in part.rows:
+            some = left.take(expanded(some, each.rows))
+            if not some:
+                continue
+            rows = _rows(some, each, part.is_nested)
+            if number == 1 and part.is_nested:
+                self._refuse_strange(each, part, rows)
+            yield rows, number
+            number += len(some)
+            if left.rows == 0:
+                return
+
+    def _parts(self, found: Found) -> Iterator[Part]:
+        """The parts of a file, which must not change until the last one has been read."""
+        from growth.sources.formats import parts
+
+        before = self.place.stamp(found.name)
+        shown = self.place.shown(found.name)
+        with self.place.open(found.name) as file:
+            size = self.place.size(found.name)
+            yield from parts(found.name, shown, file, size, found.each, self.mapping.max_growth)
+        if self.place.stamp(found.name) != before:
+            raise UserError(f"{shown} changed while it was read: wait until it is whole, then run again.")
+
+    def _refuse_strange(self, each: Input, part: Part, rows: Rows) -> None:
+        """A file of objects has no header: it is another one's if no row has anything that keys are made from."""
+        paths = each.key_paths()
+        if not any(any(rows.of(path)) for path in paths):
+            names = ", ".join(sorted(path if isinstance(path, str) else ".".join(path) for path in paths))
+            raise UserError(
+                f"{self.place.shown(part.name)} has no row with any of {names}, of which the mapping"
+                f" {self._mapping_path} makes ids: take the file away, or correct the mapping."
+            )
+
+    def _refuse_unreadable(self, each: Input, part: Part, arrivals: _Arrivals) -> None:
+        if arrivals.rows and not arrivals.last:
+            form = each.dates[each.arrival]
+            raise UserError(
+                f"No row of {self.place.shown(part.name)} has an arrival that reads as {form.format or form.either!r},"
+                f" its {each.arrival} is {arrivals.example[:40]!r}: correct arrival or dates in {self._mapping_path}."
+            )
+
+
+def _rows(rows: list[Row], each: Input, is_nested: bool) -> Rows:
+    from growth.sources.values import Rows
+
+    return Rows(rows, each, is_nested)
+
+
+def _make(rows: Rows, batches: list[str]) -> Made:
+    from growth.sources.values import make
+
+    return make(rows, batches)
+
+
+# --- Days in the names of files ---
+
+
+def _day_text(day: date, kind: str, form: str) -> str:
+    if kind == "date":
+        return day.strftime(form)
+    seconds = int(datetime.combine(day, time(), UTC).timestamp())
+    return str(seconds * 1000 if kind == "day_ms" else seconds)
+
+
+def _day_of_text(text: str, kind: str, form: str) -> date | None:
+    try:
+        if kind == "date":
+            return datetime.strptime(text, form).date()
+        moment = datetime.fromtimestamp(int(text) // (1000 if kind == "day_ms" else 1), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return moment.date() if moment.time() == time() else None
+
+
+def _glob(pattern: str) -> str:
+    """A regular expression for the paths that a part of a glob pattern matches."""
+    names = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
+    return "".join(names.get(p) or (p.replace("[!", "[^") if p[:1] == "[" else re.escape(p)) for p in parts)
+
+
+# --- Rows on their way ---
+
+
+def _quick(pieces: Iterator[Any]) -> Iterator[Any]:
+    """The same pieces, each made while Python's collector of circles rests.
+
+    It would look at every row again and again, a third of the time that reading takes, and rows have no circles.
+    """
+    while True:
+        was_on = gc.isenabled()
+        gc.disable()
+        try:
+            piece = next(pieces, None)
+        finally:
+            if was_on:
+                gc.enable()
+        if piece is None:
+            return
+        yield piece
+
+
+class _Arrivals:
+    """The days on which the rows of a part arrived, as far as they read."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.earliest = self.last = self.example = ""
+
+    def of(self, rows: Rows, arrival: str) -> list[str | None]:
+        texts, moments = rows.date(arrival)
+        days = [moment and day_of(moment) for moment in moments]
+        self.rows += len(days)
+        readable = {day for day in days if day}
+        if readable:
+            self.last = max(self.last, *readable)
+            self.earliest = min(readable | ({self.earliest} - {""}))
+        self.example = self.example or next((text for text in texts if text), "")
+        return days
+
+
+class _Held:
+    """Rows that wait for the end of their file: on disk, since they may be all of it."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115
+
+    def __enter__(self) -> _Held:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, rows: list[tuple[int, Row]]) -> None:
+        if rows:
+            pickle.dump(rows, self._file)
+
+    def pieces(self) -> Iterator[list[tuple[int, Row]]]:
+        self._file.seek(0)
+        while True:
+            try:
+                yield pickle.load(self._file)
+            except EOFError:
+                return
+
+
+class _Left:
+    """How many rows may still be read; None for all."""
+
+    def __init__(self, rows: int | None) -> None:
+        self.rows = rows
+
+    def take(self, rows: list[Row]) -> list[Row]:
+        if self.rows is None:
+            return rows
+        taken = rows[: self.rows]
+        self.rows -= len(taken)
+        return taken
+
+
+class _Gathered:
+    """Raw rows that have not been handed out."""
+
+    def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
+        self._tables: dict[str, dict[str, list[Any]]] = {
+            table: {name: [] for name in (*ARRIVAL_COLUMNS, *columns)} for table, columns in RAW_COLUMNS.items()
+        }
+        self._unmapped: Counter[tuple[str, str, str]] = Counter()
+
+    def add(self, file: str, batches: list[str], numbers: list[int], made: Made) -> None:
+        for table, (positions, columns) in made.tables.items():
+            held = self._tables[table]
+            held["batch_date"] += [batches[position] for position in positions]
+            held["source_file"] += [file] * len(positions)
+            held["source_row"] += [numbers[position] for position in positions]
+            for name, texts in columns.items():
+                held[name] += texts
+        for (batch, name), rows in made.unmapped.items():
+            self._unmapped[batch, file, name] += rows
+
+    @property
+    def is_full(self) -> bool:
+        return max(len(columns["source_row"]) for columns in self._tables.values()) >= PIECE_ROWS or (
+            len(self._unmapped) >= PIECE_ROWS
+        )
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """All of them, which are then forgotten."""
         import pandas as pd
 
-        parts = {table: [_frame(table, "", [], {})] for table in RAW_COLUMNS}
-        for each, paths in self._inputs():
-            for path, content in _contents(each, paths):
-                for table, part in self._landed(each, path, content).items():
-                    parts[table].append(part)
-        frames = {table: pd.concat(part) for table, part in parts.items()}
-        if all(frame.empty for frame in frames.values()):
-            raise UserError(f"The files of {self._mapping_path} in {self._folder} have no rows: deliver some.")
-        return {table: frame.sort_values(list(ARRIVAL_COLUMNS), ignore_index=True) for table, frame in frames.items()}
-
-    def _inputs(self) -> list[tuple[Input, list[Path]]]:
-        """The inputs of the mapping, each with its files."""
-        if not self._folder.is_dir():
-            raise UserError(f"There is no folder {self._folder}: name the one that has the files of {self.name}.")
-        inputs = []
-        fed = set()
-        for each in self._mapping.files:
-            paths = sorted(path for path in self._folder.glob(each.pattern) if path.is_file())
-            if not paths:
-                raise UserError(
-                    f"No file in {self._folder} matches {each.pattern!r} of {self._mapping_path}: deliver it, name"
-                    " another folder or correct the pattern."
-                )
-            for path in paths:
-                for feed in each.feeds:
-                    if (path, feed.table) in fed:
-                        raise UserError(
-                            f"{path} feeds {feed.table} twice by {self._mapping_path}, so that its rows could not be"
-                            " told apart: keep one of the feeds, or let no two patterns match the file."
-                        )
-                    fed.add((path, feed.table))
-            inputs.append((each, paths))
-        return inputs
-
-    def _landed(self, each: Input, path: Path, content: Content) -> dict[str, pd.DataFrame]:
-        """The raw rows of one file, for each table that it feeds."""
-        if not content.rows:
-            return {}
-        moments = {column: _moments(content.values[column], form) for column, form in each.dates.items()}
-        arrivals = [moment and _day(moment) for moment in moments[each.arrival]]
-        readable = [day for day in arrivals if day]
-        if not readable:
-            example = next((text for text in content.values[each.arrival] if text), "")
-            raise UserError(
-                f"No row of {path} has an arrival that reads as {each.dates[each.arrival]!r}, its {each.arrival} is"
-                f" {example[:40]!r}: correct arrival or dates in {self._mapping_path}."
-            )
-        last = max(readable)
-        batches = [day or last for day in arrivals]
-        source_file = path.relative_to(self._folder).as_posix()
-        return {
-            feed.table: _frame(
-                feed.table,
-                source_file,
-                batches,
-                {name: _raw_column(name, value, content, moments) for name, value in feed.columns.items()},
-            )
-            for feed in each.feeds
+        # Plain objects: pandas' own text columns would turn None into NaN.
+        frames = {
+            table: pd.DataFrame(columns, dtype=object).astype({"source_row": "int64"})
+            for table, columns in self._tables.items()
         }
-
-
-# --- From the columns of a file to those of a raw table ---
-
-
-class Content(NamedTuple):
-    """What a file holds."""
-
-    columns: list[str]
-    """All its columns."""
-    values: dict[str, list[str | None]]
-    """Those that were asked for and are there, one text for each row."""
-    rows: int
-    malformed: set[int]
-    """Positions of rows whose ids cannot be trusted, from 0."""
-
-
-def _moments(texts: list[str | None], date_format: str) -> list[date | datetime | None]:
-    read = moment_reader(date_format)
-    distinct = {text: read(text) for text in set(texts) if text}  # dates repeat a lot
-    return [distinct.get(text) for text in texts]
-
-
-def _day(moment: date | datetime) -> str:
-    return (moment.date() if isinstance(moment, datetime) else moment).isoformat()
-
-
-def _raw_column(
-    name: str, value: Value, content: Content, moments: dict[str, list[date | datetime | None]]
-) -> list[str | None]:
-    """The texts of one column of a raw table, one for each row of the file."""
-    if value.column:
-        texts = [_renamed(text, value) for text in content.values[value.column]]
-    elif value.constant:
-        texts = [value.constant] * content.rows
-    elif value.template:
-        texts = _filled(value.pieces(), content)
-    elif value.day:
-        pairs = zip(content.values[value.day], moments[value.day], strict=True)
-        texts = [_day(moment) if moment else text for text, moment in pairs]
-    else:
-        pairs = zip(content.values[value.moment], moments[value.moment], strict=True)
-        texts = [moment.isoformat() if moment else text for text, moment in pairs]
-    if name.endswith("_id"):
-        for position in content.malformed:
-            texts[position] = None
-    return texts
-
-
-def _renamed(text: str | None, value: Value) -> str | None:
-    if text is None or text in value.values:
-        return value.values.get(text)
-    return text.lower() if value.lower else text
-
-
-def _filled(pieces: list[tuple[str, str | None]], content: Content) -> list[str | None]:
-    texts = [""] * content.rows
-    for fixed, column in pieces:
-        parts = content.values[column] if column else [""] * content.rows
-        pairs = zip(texts, parts, strict=True)
-        texts = [None if text is None or part is None else text + fixed + part for text, part in pairs]
-    return texts
-
-
-def _frame(table: str, source_file: str, batches: list[str], columns: dict[str, list[str | None]]) -> pd.DataFrame:
-    """The raw rows of one file as Source.read hands them out; columns that are not given are empty."""
-    import pandas as pd
-
-    rows = len(batches)
-    place = dict(zip(ARRIVAL_COLUMNS, (batches, [source_file] * rows, range(1, rows + 1)), strict=True))
-    raw = {name: columns.get(name, [None] * rows) for name in RAW_COLUMNS[table]}
-    # Plain objects: pandas' own text columns would turn None into NaN.
-    return pd.DataFrame(place | raw, dtype=object).astype({"source_row": "int64"})
-
-
-# --- Reading files: every value as text, empty text as None ---
-
-
-def _contents(each: Input, paths: list[Path]) -> list[tuple[Path, Content]]:
-    """The content of each file of an input. Raises UserError where one lacks a column or has it twice."""
-    wanted = each.file_columns()
-    contents = [(path, _content(path, wanted)) for path in paths]
-    # A line of JSON leaves out what it does not have: there a column is missing when no file ever has it.
-    in_json = {c for path, content in contents if _format(path) == ".jsonl" for c in content.columns}
-    for path, content in contents:
-        known = in_json if _format(path) == ".jsonl" else content.columns
-        for column in sorted(wanted):
-            if column not in known:
-                names = one_line(", ".join(sorted(known) if known is in_json else known))[:200] or "none"
-                raise UserError(
-                    f"{path} has no column {column!r}: correct the mapping or the file, whose columns are {names}."
-                )
-            if content.columns.count(column) > 1:
-                raise UserError(f"{path} has the column {column!r} twice: rename one of them in the file.")
-    return contents
-
-
-def _format(path: Path) -> str:
-    return Path(path.name.lower().removesuffix(".gz")).suffix
-
-
-def _content(path: Path, wanted: set[str]) -> Content:
-    match _format(path):
-        case ".csv":
-            return _csv(_decoded(path), wanted)
-        case ".jsonl":
-            return _json_lines(_decoded(path), wanted)
-        case ".parquet":
-            return _parquet(path, wanted)
-    raise UserError(f"{path} is of no known format: name it .csv, .csv.gz, .jsonl, .jsonl.gz or .parquet.")
-
-
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-
-
-def _decoded(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-        if path.name.lower().endswith(".gz"):
-            data = gzip.decompress(data)
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 at byte {error.start}: deliver it in UTF-8.") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read whole, deliver it again: {one_line(error)}.") from None
-    if not text.strip():
-        raise UserError(f"{path} is empty, it has no header and no row: deliver it again or take it away.")
-    return _UNSTORABLE.sub("\ufffd", text)
-
-
-def _csv(text: str, wanted: set[str]) -> Content:
-    records = _records(list(io.StringIO(text, newline="")))
-    header, _ = next(records)
-    places = {column: header.index(column) for column in wanted if column in header}
-    values = {column: [] for column in places}
-    malformed = set()
-    rows = 0
-    for fields, is_malformed in records:
-        if is_malformed or len(fields) > len(header):
-            malformed.add(rows)
-        for column, place in places.items():
-            values[column].append((fields[place] or None) if place < len(fields) else None)
-        rows += 1
-    return Content(header, values, rows, malformed)
-
-
-def _records(lines: list[str]) -> Iterator[tuple[list[str], bool]]:
-    """The records of a CSV file that are not blank, and whether each is malformed."""
-    start = 0
-    while start < len(lines):
-        # Strict, because a stray quote otherwise takes in the lines after it, up to the next quote.
-        reader = csv.reader((lines[number] for number in range(start, len(lines))), strict=True)
-        whole = 0
-        try:
-            for fields in reader:
-                if fields:
-                    yield fields, False
-                whole = reader.line_num
-            return
-        except csv.Error:
-            yield _readable(lines[start + whole]), True
-            start += whole + 1
-
-
-def _readable(line: str) -> list[str]:
-    try:
-        return next(csv.reader([line.rstrip("\r\n")]))
-    except csv.Error:  # a field beyond the limit of the module
-        return []
-
-
-class _Number(float):
-    """A number of a JSON file that knows how it was written: 29.90, not 29.9."""
-
-    def __new__(cls, text: str) -> Self:
-        number = super().__new__(cls, text)
-        number.text = text
-        return number
-
-
-def _json_lines(text: str, wanted: set[str]) -> Content:
-    columns: dict[str, None] = {}
-    values = {column: [] for column in wanted}
-    rows = 0
-    for line in text.split("\n"):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line, parse_float=_Number, parse_constant=str)
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, dict):
-            row = {}  # nothing can be read, so there is no id either
-        columns.update(dict.fromkeys(row))
-        for column in wanted:
-            values[column].append(_text(row.get(column)))
-        rows += 1
-    return Content(list(columns), values, rows, set())
-
-
-def _parquet(path: Path, wanted: set[str]) -> Content:
-    import pyarrow as pa
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        with ParquetFile(path, page_checksum_verification=True) as file:
-            columns = file.schema_arrow.names
-            table = file.read([column for column in columns if column in wanted])
-            named = zip(table.column_names, table.columns, strict=True)
-            values = {name: [_text(value) for value in column.to_pylist()] for name, column in named}
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise UserError(f"{path} cannot be read as Parquet, deliver it again: {one_line(error)}.") from None
-    return Content(columns, values, table.num_rows, set())
-
-
-def _text(value: Any) -> str | None:
-    """A typed value as text: days and moments in ISO, flags as true and false, what is nested as JSON."""
-    match value:
-        case None:
-            return None
-        case str():
-            text = value
-        case bytes():
-            text = value.decode("utf-8", "replace")
-        case _Number():
-            text = value.text
-        case float():
-            if math.isnan(value):  # NaN is how a column of numbers writes that there is none
-                return None
-            # Whole numbers become fractions where their column has gaps: the id 7 was written as 7.0.
-            text = str(int(value)) if value.is_integer() else repr(value)
-        case date():
-            text = value.isoformat()
-        case bool() | list() | dict():
-            text = json.dumps(value, ensure_ascii=False, default=str)
-        case _:
-            text = str(value)
-    return _UNSTORABLE.sub("\ufffd", text) or None
+        unmapped = [(*key, rows) for key, rows in self._unmapped.items()]
+        frames[UNMAPPED] = pd.DataFrame(unmapped, columns=list(UNMAPPED_COLUMNS), dtype=object)
+        self._clear()
+        return frames

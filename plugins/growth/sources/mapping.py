@@ -1,42 +1,63 @@
-"""A mapping: which files feed which raw table, and which of their columns is which.
+"""A mapping: which files feed which raw table, and which of their fields is which.
 
 It stands in `include/sources/<name>.yaml`; `<name>` is the name of the source. Everything in it is text, also
-what looks like a number or a flag, and nothing in it is evaluated.
+what looks like a number or a flag, and nothing in it is evaluated. docs/own_data.md explains it with examples.
 
     files:
-      - pattern: "users*.csv.gz"                # below the operator's folder: .csv or .jsonl, also .gz, or .parquet
-        arrival: created                        # the column whose UTC day is the batch
-        dates: {created: "%d-%m-%Y %H:%M"}      # how its columns write a day or a moment
+      - pattern: "calls/{date}/*.jsonl.gz"      # below the operator's folder; {date} is the batch of all rows of a file
+        where:                                  # only these rows count
+          - {column: type, in: [track, identify]}
+        dates: {timestamp: iso}                 # how its fields write a day or a moment
+        fields: {campaign: {first: [context.campaign.name, properties.campaign]}}    # values that have a name here
         feeds:                                  # one row of the file is one row of each of these tables
-          - table: raw_users
-            columns:
-              user_id: id                       # a column of the file, as it came
-              signup_date: {moment: created}    # a column of `dates`, as an ISO timestamp (UTC)
-              utm_source: {column: origin, values: {SEM: search_ads}, lower: true}
           - table: raw_events
+            event: event                        # the field that names the event, and
+            rules:                              # what it is here; what no rule maps is counted, and lands nowhere
+              - {event: Signed Up, type: signup}
+              - {event: Report Viewed, type: feature_used, feature: reports}
             columns:
-              event_id: {template: "signup-{id}"}
-              event_type: {constant: signup}
-              event_date: {day: created}        # a column of `dates`, as an ISO day (UTC)
+              event_id: messageId               # a field of the file, as it came; dots lead into what is nested
+              user_id: {column: userId, lower: true}
+              event_timestamp: {moment: timestamp}      # a field of `dates`, as an ISO timestamp (UTC)
+              utm_campaign: campaign
 
-A column of the raw table that no feed names stays empty.
+A column of the raw table that no feed names stays empty. Of several feeds for one table the first that takes a row
+has it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta, timezone
-from decimal import Decimal
+from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from growth.errors import UserError
 from growth.sources import RAW_COLUMNS
+from growth.sources.moments import is_format
+
+FORMATS = ("csv", "json_lines", "json", "parquet")
+
+FieldPath = str | tuple[str, ...]
+"""A field of a row: its name, whose dots lead into what is nested, or a list of keys, whose dots are part of them."""
+
+PARENT = "parent"
+"""Where `rows` makes rows of a list: what each is a part of, as if it were a field."""
 
 
 def one_line(text: object) -> str:
@@ -44,111 +65,90 @@ def one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
-# --- How files write days and moments ---
+# --- What the parts of a mapping may be ---
 
 
-def _in_utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+Text = Annotated[str, Field(min_length=1)]
 
 
-def _iso(text: str) -> date | datetime:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return _in_utc(datetime.fromisoformat(text))
+def _path(given: Any) -> FieldPath:
+    if given == "":
+        raise PydanticCustomError("string_too_short", "is empty")
+    if isinstance(given, str):
+        return given
+    if isinstance(given, list) and given and all(isinstance(key, str) and key for key in given):
+        return tuple(given)
+    raise ValueError("name a field such as context.page.path, or list its keys: [context, page, path]")
 
 
-def _epoch(microseconds: int) -> Callable[[str], datetime]:
-    def read(text: str) -> datetime:
-        if not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text):
-            raise ValueError(text)
-        return datetime(1970, 1, 1) + timedelta(microseconds=int(Decimal(text) * microseconds))
-
-    return read
+def _texts(given: Any) -> tuple[str, ...]:
+    texts = [given] if isinstance(given, str) else given
+    if isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts):
+        return tuple(texts)
+    raise ValueError("give a text, or a list of texts")
 
 
-_NAMED_FORMATS = {"iso": _iso, "epoch_seconds": _epoch(1_000_000), "epoch_ms": _epoch(1_000)}
-
-# A moment whose parts all differ shows which of them a format carries. Its zone has a name that no machine knows:
-# `%Z` reads the names of the machine's own zone, so that it would read the same file differently elsewhere.
-_PROBE = datetime(2001, 2, 3, 16, 5, 6, tzinfo=timezone(timedelta(0), "?"))
-
-
-def _probed(date_format: str) -> datetime:
-    return datetime.strptime(_PROBE.strftime(date_format), date_format)
-
-
-def _date_format(text: str) -> str:
-    if text not in _NAMED_FORMATS:
-        try:
-            is_whole_date = _probed(text).date() == _PROBE.date()
-        except (ValueError, re.error):  # re.error: a directive that stands twice
-            is_whole_date = False
-        if not is_whole_date:
-            raise ValueError(
-                f"{text!r} does not read a whole date: use iso, epoch_seconds, epoch_ms or a strptime format"
-                ' with year, month and day such as "%d-%m-%Y %H:%M"'
-            )
-    return text
-
-
-def moment_reader(date_format: str) -> Callable[[str], date | datetime | None]:
-    """A function from text to its moment (UTC, without zone), its day where it has no time of day, or None.
-
-    None is for text that does not read as the format. A moment without a zone is taken for UTC.
-    """
-    if date_format in _NAMED_FORMATS:
-        parse = _NAMED_FORMATS[date_format]
-    else:
-        has_time = _probed(date_format).time() != time()
-
-        def parse(text: str) -> date | datetime:
-            moment = _in_utc(datetime.strptime(text, date_format))
-            return moment if has_time else moment.date()
-
-    def read(text: str) -> date | datetime | None:
-        try:
-            return parse(text)
-        except (ValueError, OverflowError):
-            return None
-
-    return read
-
-
-# --- What a mapping says ---
+PathOf = Annotated[Any, PlainValidator(_path)]
+Texts = Annotated[Any, PlainValidator(_texts)]
 
 
 def _template(text: str) -> str:
     pieces = list(Formatter().parse(text))  # raises ValueError where a brace is not closed
-    if any(spec or conversion or column == "" for _, column, spec, conversion in pieces):
+    if any(spec or conversion or column in ("", "?") for _, column, spec, conversion in pieces):
         raise ValueError("a template takes column names in braces and nothing else in them")
     if all(column is None for _, column, _, _ in pieces):
         raise ValueError('a template names a column in braces such as "signup-{id}": use constant for fixed text')
     return text
 
 
-Text = Annotated[str, Field(min_length=1)]
+def _date_format(text: str) -> str:
+    if not is_format(text):
+        raise ValueError(
+            f"{text!r} does not read a whole date: use iso, epoch_seconds, epoch_ms, epoch, iso_or_epoch or a strptime"
+            ' format with year, month and day such as "%d-%m-%Y %H:%M"'
+        )
+    return text
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError in name only
+        raise ValueError(f"{name!r} is no time zone: use a name such as Europe/Berlin") from None
+    except KeyError:
+        raise ValueError(f"{name!r} is no time zone: use a name such as Europe/Berlin") from None
+    return name
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
 
 
 class Value(_Part):
-    """Where one column of a raw table comes from: exactly one of the five ways."""
+    """Where one column of a raw table comes from: exactly one of the six ways."""
 
-    column: Text | None = None
-    """A column of the file, as it came. Plain text instead of keys means this."""
+    column: PathOf = None
+    """A field of the file, as it came, or one of `fields`. Plain text instead of keys means this."""
+    first: Annotated[list[Value], Field(min_length=1)] | None = None
+    """The first of several values that is not empty."""
     constant: Text | None = None
     template: Annotated[Text, AfterValidator(_template)] | None = None
-    """Text with columns in braces, as they came. Empty where one of them is: half an id is none."""
+    """Text with fields in braces, as they came. Empty where one of them is: half an id is none. {name?} may be."""
     day: Text | None = None
-    """The UTC day of a column that stands in `dates`, as ISO text."""
+    """The UTC day of one of `dates`, as ISO text."""
     moment: Text | None = None
     """The same with its time (UTC), to the microsecond if given; the day alone where the value has no time."""
 
-    values: dict[str, Text] = {}
-    """What a value of `column` becomes; those not listed stay as they are."""
+    starting: Text | None = None
+    """Only values that begin with this count, others are empty."""
+    not_starting: Text | None = None
+    """Values that begin with this are empty."""
+    strip: Text | None = None
+    """What is taken from the beginning of a value, as often as it stands there."""
+    values: dict[str, str] = {}
+    """What a value becomes; those not listed stay as they are. Empty text makes it empty."""
+    otherwise: str | None = None
+    """What those become that `values` does not list."""
     lower: bool = False
     """Those that `values` does not list become lower-case."""
 
@@ -159,26 +159,97 @@ class Value(_Part):
 
     @model_validator(mode="after")
     def _one_way(self) -> Value:
-        ways = ("column", "constant", "template", "day", "moment")
+        ways = ("column", "first", "constant", "template", "day", "moment")
         if sum(getattr(self, way) is not None for way in ways) != 1:
             raise ValueError(f"use exactly one of {', '.join(ways)}")
-        if self.column is None and (self.values or self.lower):
-            raise ValueError("values and lower go with column only")
+        if self.column is None and self.first is None and self.is_changed:
+            raise ValueError(
+                "values and lower, otherwise, strip, starting and not_starting go with column or first only"
+            )
+        if self.otherwise is not None and not self.values:
+            raise ValueError("otherwise goes with values only")
         return self
 
-    def pieces(self) -> list[tuple[str, str | None]]:
-        """The template as pairs of fixed text and the column that follows it, None after the last."""
-        return [(fixed, column) for fixed, column, _, _ in Formatter().parse(self.template or "")]
+    @property
+    def is_changed(self) -> bool:
+        """Whether the text does not stay as it came."""
+        return bool(
+            self.values or self.lower or self.strip or self.starting or self.not_starting or self.otherwise is not None
+        )
 
-    def file_columns(self) -> set[str]:
-        """The columns of the file that the value is made from."""
-        return {name for name in (self.column, self.day, self.moment, *(c for _, c in self.pieces())) if name}
+    def pieces(self) -> list[tuple[str, str | None, bool]]:
+        """The template as fixed text, the field that follows it (None after the last), and whether it may be empty."""
+        return [
+            (fixed, column.removesuffix("?") if column else None, bool(column) and column.endswith("?"))
+            for fixed, column, _, _ in Formatter().parse(self.template or "")
+        ]
+
+    def paths(self) -> Iterator[FieldPath]:
+        """The fields that it reads itself; those of its dates are not among them."""
+        if self.column is not None:
+            yield self.column
+        for each in self.first or ():
+            yield from each.paths()
+        for _, column, _ in self.pieces():
+            if column:
+                yield column
+
+    def dates(self) -> Iterator[str]:
+        """The names of `dates` that it reads."""
+        yield from (name for name in (self.day, self.moment) if name)
+        for each in self.first or ():
+            yield from each.dates()
+
+
+class Condition(_Part):
+    """What must hold of a field: exactly one of the seven. A field that is missing or empty has no value."""
+
+    column: PathOf
+    """A field of the file, one of `fields` or one of `dates`."""
+    equals: Text | None = None
+    differs: Text | None = Field(None, alias="not")
+    among: Texts = Field(None, alias="in")
+    not_among: Texts = Field(None, alias="not_in")
+    exists: bool | None = None
+    containing: Texts = None
+    """One of these texts stands in the value, in capitals or not."""
+    not_containing: Texts = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Condition:
+        ways = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
+        if sum(value is not None for way, value in ways.items() if way != "column") != 1:
+            raise ValueError(f"use exactly one of {', '.join(way for way in ways if way != 'column')}")
+        return self
+
+
+def _constant(given: Any) -> Any:
+    return {"constant": given} if isinstance(given, str) else given
+
+
+class Rule(_Part):
+    """What an event is here. Of several rules for its name the first whose conditions hold is taken."""
+
+    event: Texts
+    """Its name at its source, or several; * is any."""
+    where: list[Condition] = []
+    type: Text
+    """The type of the event, a word of include/definitions.yaml."""
+    feature: Annotated[Value, BeforeValidator(_constant)] | None = None
+    """The feature that was used: plain text is one of the features there, keys say which field names it."""
 
 
 class Feed(_Part):
     """How a row of a file becomes a row of one raw table."""
 
     table: Text
+    where: list[Condition] = []
+    """Only rows for which all of this holds."""
+    event: PathOf = None
+    """The field that names the event; goes with rules."""
+    rules: list[Rule] = []
+    unmapped: bool = False
+    """Only rows that the rules of the feeds before it do not map."""
     columns: dict[str, Value]
 
     @model_validator(mode="after")
@@ -193,45 +264,270 @@ class Feed(_Part):
             raise ValueError(f"{self.table} needs its {known[0]}: say which column or template makes it")
         return self
 
+    @model_validator(mode="after")
+    def _rules_of_events(self) -> Feed:
+        if bool(self.rules) != (self.event is not None):
+            raise ValueError("event and rules go together: event is the field whose text the rules name")
+        if self.rules and self.table != "raw_events":
+            raise ValueError(f"rules make events, and {self.table} has none: use where")
+        if self.rules and (given := {"event_type", "feature_name"} & set(self.columns)):
+            raise ValueError(f"its rules give {', '.join(sorted(given))}: take that out of columns")
+        return self
+
+    @property
+    def takes_every_row(self) -> bool:
+        return not (self.where or self.rules or self.unmapped)
+
+    def values(self) -> Iterator[Value]:
+        yield from self.columns.values()
+        yield from (rule.feature for rule in self.rules if rule.feature)
+
+    def conditions(self) -> Iterator[Condition]:
+        yield from self.where
+        for rule in self.rules:
+            yield from rule.where
+
+
+class Date(_Part):
+    """How a day or moment is read. Plain text instead of keys is the format of the field of that name."""
+
+    format: Annotated[str, AfterValidator(_date_format)] = None
+    """iso, epoch_seconds, epoch_ms, epoch (seconds or milliseconds, by its size), iso_or_epoch, or one of strptime."""
+    column: PathOf = None
+    """The field, where it is not called like the date."""
+    first: Annotated[list[PathOf], Field(min_length=1)] | None = None
+    """Several fields: the first that is not empty."""
+    zone: Annotated[Text, AfterValidator(_zone)] | None = None
+    """The zone whose wall time the field tells, also as an epoch, where it names none itself. UTC if not given."""
+
+    sent: Text | None = None
+    """The date at which the same clock says that the row was sent; with `received` it tells how wrong that clock is."""
+    received: Text | None = None
+    """The date at which the source received it."""
+    from_seconds: Annotated[float, Field(ge=0)] = 0
+    """A clock that is less wrong than this is left alone."""
+
+    either: Annotated[list[Text], Field(min_length=1)] | None = None
+    """Instead of all the others: dates of which the first that is not empty counts."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_text_is_a_format(cls, given: Any) -> Any:
+        return {"format": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Date:
+        if (self.either is None) == (self.format is None):
+            raise ValueError("say its format, or either with the names of several dates")
+        if self.either and self.model_fields_set != {"either"}:
+            raise ValueError("either stands alone: what it names has formats of its own")
+        if (self.sent is None) != (self.received is None):
+            raise ValueError("sent and received go together: they tell how wrong the device's clock was")
+        if self.column is not None and self.first is not None:
+            raise ValueError("use column or first, not both")
+        return self
+
+    def names(self) -> list[str]:
+        """The other dates that it is made from."""
+        return [name for name in (self.sent, self.received, *(self.either or ())) if name]
+
+    def paths(self, name: str) -> list[FieldPath]:
+        """The fields that it reads itself."""
+        if self.either:
+            return []
+        return list(self.first or [name if self.column is None else self.column])
+
+
+_PLACEHOLDER = re.compile(r"\{(date|day_ms|day_seconds)(?::([^{}]+))?\}")
+_DIRECTIVES = {"Y": r"\d{4}", "m": r"\d\d", "d": r"\d\d", "y": r"\d\d", "j": r"\d{3}", "H": r"\d\d", "b": "[A-Za-z]+"}
+
+
+def _pattern(text: str) -> str:
+    parts = text.split("/")
+    if parts[0] == "" or ".." in parts or any("**" in part and part != "**" for part in parts):
+        raise ValueError(
+            f"pattern {text!r} must stay below the folder, without a leading /, .. or a ** that is"
+            ' not a folder of its own: write it like "events/*.csv.gz"'
+        )
+    rest = _PLACEHOLDER.sub("", text)
+    if "{" in rest or "}" in rest or len(_PLACEHOLDER.findall(text)) > 1:
+        raise ValueError(
+            f"pattern {text!r} may have one day in braces: {{date}} for 2024-11-30, {{date:%Y_%m_%d}} for another"
+            " form, {day_ms} or {day_seconds} for its midnight as an epoch"
+        )
+    if (found := _PLACEHOLDER.search(text)) and found[2]:
+        directives = re.findall(r"%(.)", found[2])
+        if found[1] != "date" or not is_format(found[2]) or set(directives) - set(_DIRECTIVES):
+            raise ValueError(
+                f"pattern {text!r}: the form of its date is made of year, month and day"
+                f" ({' '.join('%' + d for d in _DIRECTIVES)}), such as {{date:%Y/%m/%d}}"
+            )
+    return text
+
+
+def placeholder(pattern: str) -> tuple[str, str, str, str] | None:
+    """The day in a pattern: what stands before it, its kind, its form, what stands behind it."""
+    found = _PLACEHOLDER.search(pattern)
+    if not found:
+        return None
+    return pattern[: found.start()], found[1], found[2] or "%Y-%m-%d", pattern[found.end() :]
+
+
+def day_form(form: str) -> str:
+    """A regular expression for days of a form of strftime."""
+    parts = re.split(r"%(.)", form)
+    return "".join(_DIRECTIVES[part] if n % 2 else re.escape(part) for n, part in enumerate(parts))
+
 
 class Input(_Part):
     """Files of one kind, and what they feed."""
 
-    pattern: Text
-    """A glob pattern below the operator's folder; `**` stands for any folders."""
-    arrival: Text
-    dates: dict[str, Annotated[str, AfterValidator(_date_format)]]
-    """For each column that is read as a day or moment: iso, epoch_seconds, epoch_ms or a strptime format."""
+    pattern: Annotated[Text, AfterValidator(_pattern)]
+    """A glob pattern below the operator's folder; `**` stands for any folders. {date}, {date:%Y_%m_%d}, {day_ms} and
+    {day_seconds} stand for the day that is the batch of all rows of a file."""
+    format: Literal["csv", "json_lines", "json", "parquet"] | None = None
+    """What the files are, where their names do not say it."""
+    records: PathOf = None
+    """Where in a JSON document the list of rows lies."""
+    rows: PathOf = None
+    """A list in each row that becomes rows: `parent.` leads to the fields of what it was a part of."""
+    no_file: Literal["empty_day", "error"] | None = None
+    """What it means that no file is there: as in the whole mapping, where it is not said."""
+    optional: Annotated[list[Text], Field(min_length=1)] | None = None
+    """Columns that a file may lack; fields of JSON always may."""
+    arrival: Text | None = None
+    """The date whose UTC day is the batch, where the pattern names no day."""
+    dates: dict[str, Date] = {}
+    fields: dict[str, Value] = {}
+    """Values with names: they stand for fields wherever a column, a template, a date or a condition names one."""
+    where: list[Condition] = []
+    """Only rows for which all of this holds."""
     feeds: Annotated[list[Feed], Field(min_length=1)]
 
+    @property
+    def is_dated(self) -> bool:
+        """Whether the day stands in the names of the files."""
+        return placeholder(self.pattern) is not None
+
+    def values(self) -> Iterator[Value]:
+        """All values, those of its feeds too."""
+        yield from self.fields.values()
+        for feed in self.feeds:
+            yield from feed.values()
+
+    def conditions(self) -> Iterator[Condition]:
+        yield from self.where
+        for feed in self.feeds:
+            yield from feed.conditions()
+
     @model_validator(mode="after")
-    def _below_the_folder(self) -> Input:
-        parts = self.pattern.split("/")
-        if parts[0] == "" or ".." in parts or any("**" in part and part != "**" for part in parts):
-            raise ValueError(
-                f"pattern {self.pattern!r} must stay below the folder, without a leading /, .. or a ** that is"
-                ' not a folder of its own: write it like "events/*.csv.gz"'
-            )
+    def _days(self) -> Input:
+        if self.is_dated and self.arrival:
+            raise ValueError("its pattern names the day, which is the batch of all rows: take arrival away")
+        if not self.is_dated and not self.arrival:
+            raise ValueError("arrival is missing: add the date whose day is the batch, or {date} to the pattern")
+        named = [self.arrival, *(name for value in self.values() for name in value.dates())]
+        for date in self.dates.values():
+            named += date.names()
+        for name in named:
+            if name is not None and name not in self.dates:
+                raise ValueError(f"column {name!r} is read as a date: add its format to dates")
         return self
 
     @model_validator(mode="after")
-    def _dates_have_formats(self) -> Input:
-        values = [value for feed in self.feeds for value in feed.columns.values()]
-        for column in [self.arrival, *(v.day for v in values), *(v.moment for v in values)]:
-            if column is not None and column not in self.dates:
-                raise ValueError(f"column {column!r} is read as a date: add its format to dates")
+    def _no_circles(self) -> Input:
+        """Named values and dates may be made from one another, but not in a circle."""
+
+        def follow(kind: str, name: str, above: tuple[tuple[str, str], ...]) -> None:
+            if (kind, name) in above:
+                raise ValueError(f"{kind}.{name} is made from itself: name the field of the file in another way")
+            above = (*above, (kind, name))
+            if kind == "dates":
+                date = self.dates[name]
+                paths, dates = date.paths(name), date.names()
+            else:
+                paths, dates = list(self.fields[name].paths()), list(self.fields[name].dates())
+            for path in paths:
+                if path in self.fields:
+                    follow("fields", path, above)
+            for other in dates:
+                follow("dates", other, above)
+
+        for name in self.dates:
+            follow("dates", name, ())
+        for name in self.fields:
+            follow("fields", name, ())
         return self
 
-    def file_columns(self) -> set[str]:
-        """The columns that its files must have."""
-        values = [value for feed in self.feeds for value in feed.columns.values()]
-        return set(self.dates).union(*(value.file_columns() for value in values))
+    @model_validator(mode="after")
+    def _each_feed_can_take_rows(self) -> Input:
+        whole: set[str] = set()
+        for number, feed in enumerate(self.feeds):
+            if feed.table in whole:
+                raise ValueError(
+                    f"feeds[{number}] feeds {feed.table} twice: a feed before it takes every row, give that a where"
+                )
+            if feed.takes_every_row:
+                whole.add(feed.table)
+            if feed.unmapped and not any(before.rules for before in self.feeds[:number]):
+                raise ValueError(f"feeds[{number}].unmapped: no feed before it has rules")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit_the_format(self) -> Input:
+        if self.records is not None and self.format not in (None, "json"):
+            raise ValueError(f"records goes with format json, not {self.format}")
+        return self
+
+    def file_paths(self) -> set[FieldPath]:
+        """The fields of the files that are read."""
+        paths = {path for value in self.values() for path in value.paths()}
+        paths |= {condition.column for condition in self.conditions()}
+        paths |= {feed.event for feed in self.feeds if feed.event is not None}
+        for name, date in self.dates.items():
+            paths |= set(date.paths(name))
+        virtual = {name for name, date in self.dates.items() if name not in date.paths(name)}
+        conditions = {condition.column for condition in self.conditions()} & set(self.dates)
+        return paths - set(self.fields) - (virtual & conditions)
+
+    def alternatives(self) -> list[set[FieldPath]]:
+        """Fields of which a file needs at least one: the parts of a `first`."""
+        found = []
+        for value in self.values():
+            if value.first:
+                found.append({path for each in value.first for path in each.paths()})
+        for date in self.dates.values():
+            if date.first:
+                found.append(set(date.first))
+            if date.either:
+                found.append({path for name in date.either for path in self.dates[name].paths(name)})
+        return found
+
+    def key_paths(self) -> set[FieldPath]:
+        """The fields of the files that the keys of the raw rows are made from."""
+        values = [feed.columns[RAW_COLUMNS[feed.table][0]] for feed in self.feeds]
+        found: set[FieldPath] = set()
+        while values:
+            for path in values.pop().paths():
+                if path in self.fields:
+                    values.append(self.fields[path])
+                else:
+                    found.add(path)
+        return found
 
 
 class Mapping(_Part):
     """The content of a mapping file."""
 
     files: Annotated[list[Input], Field(min_length=1)]
+    no_file: Literal["empty_day", "error"] = "error"
+    """What a day without a file is: a day without rows, or a fault that stops the run."""
+    max_growth: Annotated[int, Field(ge=1)] = 200
+    """How many times larger than it is a compressed file may become: more is taken for an attack."""
+
+    def may_be_missing(self, each: Input) -> bool:
+        """Whether no file for an input is no fault."""
+        return (each.no_file or self.no_file) == "empty_day"
 
 
 # --- Reading one ---
@@ -259,7 +555,7 @@ def load(path: Path) -> Mapping:
         raise UserError(f"The mapping {path} cannot be read ({error.strerror}): make it readable.") from None
     except UnicodeDecodeError as error:
         raise UserError(f"The mapping {path} is not UTF-8 at byte {error.start}: save it as UTF-8.") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
         problem = one_line(getattr(error, "problem", None) or error)
@@ -272,7 +568,17 @@ def load(path: Path) -> Mapping:
         raise UserError(f"The mapping {path} cannot be used: {one_line(_problem(first))}.") from None
 
 
-_KEYS_OF = {"files": Input, "feeds": Feed, "columns": Value}
+_KEYS_OF = {
+    "files": Input,
+    "feeds": Feed,
+    "columns": Value,
+    "fields": Value,
+    "first": Value,
+    "feature": Value,
+    "dates": Date,
+    "where": Condition,
+    "rules": Rule,
+}
 
 _PROBLEMS = {
     "string_type": "must be text",
@@ -280,6 +586,8 @@ _PROBLEMS = {
     "too_short": "must have an entry",
     "string_too_short": "is empty: fill it or remove it",
     "bool_parsing": "must be true or false",
+    "int_parsing": "must be a whole number",
+    "float_parsing": "must be a number",
 }
 
 
@@ -287,7 +595,7 @@ def _problem(error: Any) -> str:
     """One error of pydantic in words: the place in the mapping and what may stand there."""
     place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in error["loc"]).lstrip(".")
     part = next((_KEYS_OF[key] for key in reversed(error["loc"][:-1]) if key in _KEYS_OF), Mapping)
-    allowed = ", ".join(sorted(part.model_fields))
+    allowed = ", ".join(sorted(field.alias or name for name, field in part.model_fields.items()))
     match error["type"]:
         case "extra_forbidden":
             return f"{place} is not a known key: use one of {allowed}"
@@ -299,5 +607,7 @@ def _problem(error: Any) -> str:
             return f"{place} must be keys with values"
         case "value_error":
             return f"{place}: {error['ctx']['error']}"
+        case "literal_error":
+            return f"{place} must be {error['ctx']['expected']}"
         case kind:
             return f"{place} {_PROBLEMS.get(kind, error['msg'])}"

@@ -177,7 +177,9 @@ class Synthetic:
         self._spoil(name, columns, rows)
         names = (*ARRIVAL_COLUMNS, *RAW_COLUMNS[name])
         # Left to guess, pandas would make strings of its own of object columns, and nan of None.
-        return pd.DataFrame({name: pd.Series(columns[name], dtype=columns[name].dtype) for name in names})
+        none = np.full(count, None, dtype=object)
+        values = {name: columns.get(name, none) for name in names}
+        return pd.DataFrame({name: pd.Series(value, dtype=value.dtype) for name, value in values.items()})
 
     def _spoil(self, name: str, columns: dict[str, np.ndarray], rows: Table) -> None:
         """Give the broken copies an id of their own and one fault each, in place."""

@@ -1,0 +1,59 @@
+-- What each batch says of two ids, seen from both: the same person or device, or a user seen on a device.
+-- grain: id, kind, other_id, linked_ms, is_alias, batch_date
+-- scope: batch_date
+-- changes: id
+-- indexes: batch_date
+-- words: identity
+with links as (
+    select
+        t.batch_date,
+        t.linked_ms,
+        t.user_id,
+        {{ words.device('t.anonymous_id') }} as device_id,
+        t.other_user_id,
+        {{ words.device('t.other_anonymous_id') }} as other_device_id
+    from scope__int_id_links as s
+    {{ db.join }} typed_links as t on s.batch_date = t.batch_date
+    where t.reject_reason is null
+),
+
+sightings as (
+    -- Every row that names both, a link or an event.
+    select batch_date, linked_ms, user_id, device_id
+    from links
+    where user_id is not null and device_id is not null
+    union
+    select r.batch_date, t.event_ms, t.user_id, {{ words.device('t.anonymous_id') }}
+    from scope__int_id_links as s
+    {{ db.join }} raw_events as r on s.batch_date = r.batch_date
+    {{ db.join }} typed_events as t
+        on r.batch_date = t.batch_date and r.source_file = t.source_file and r.source_row = t.source_row
+    where r.anonymous_id is not null and r.user_id is not null
+        and t.anonymous_id is not null and t.user_id is not null and t.reject_reason is null
+),
+
+unions as (
+    select batch_date, user_id as id, other_user_id as alias_id from links where user_id <> other_user_id
+    union
+    select batch_date, device_id, other_device_id from links where device_id <> other_device_id
+),
+
+both_sides as (
+    select device_id as id, 'seen_user' as kind, user_id as other_id, linked_ms, 0 as is_alias, batch_date
+    from sightings
+    union
+    select user_id, 'seen_on', device_id, 0, 0, batch_date from sightings
+    union
+    select id, 'same', alias_id, 0, 0, batch_date from unions
+    union
+    select alias_id, 'same', id, 0, 1, batch_date from unions
+)
+
+select
+    id,
+    kind,
+    other_id,
+    linked_ms,
+    is_alias,
+    batch_date
+from both_sides

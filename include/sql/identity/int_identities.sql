@@ -1,0 +1,59 @@
+-- Who is behind each id that is no person by itself: a user id linked to another, a device that a user was seen on.
+-- grain: id, from_ms
+-- scope: id
+-- changes: id, person_id
+-- indexes: person_id
+-- words: identity
+{% set begin, end = '-9000000000000000', '9000000000000000' %}
+with recursive groups (id, other_id) as (
+    -- All ids that links lead to, however many stand between.
+    select id, id from scope__int_identities
+    union
+    select g.id, l.other_id
+    from groups as g
+    {{ db.join }} int_id_links as l on g.other_id = l.id
+    where {{ words.unites('l') }}
+),
+
+seen as (
+    -- Every time that a user was seen on a device, or on one that is the same.
+    select g.id, l.linked_ms, l.other_id as user_id
+    from groups as g
+    {{ db.join }} int_id_links as l on g.other_id = l.id and l.kind = 'seen_user'
+    where {{ words.is_device('g.id') }}
+),
+
+users (id, other_id) as (
+    -- The same for the users who were seen.
+    select user_id, user_id from seen
+    union
+    select u.id, l.other_id
+    from users as u
+    {{ db.join }} int_id_links as l on u.other_id = l.id and l.kind = 'same'
+),
+
+named as (
+    -- A group has the name of its least user id that is nobody's alias.
+    select
+        m.id,
+        m.other_id as person_id,
+        row_number() over (
+            partition by m.id
+            order by {{ words.is_device('m.other_id') }}, (
+                select count(*) from int_id_links as l
+                where l.id = m.other_id and l.kind = 'same' and l.is_alias = 1
+            ) > 0, m.other_id
+        ) as place
+    from (select id, other_id from groups union select id, other_id from users) as m
+),
+
+{% include 'identity/turns.sql' %}
+
+select
+    t.id,
+    t.from_ms,
+    lead(t.from_ms, 1, {{ end }}) over (partition by t.id order by t.from_ms) as until_ms,
+    t.person_id
+from scope__int_identities as s
+inner join turns as t on s.id = t.id
+where t.person_id <> t.id
