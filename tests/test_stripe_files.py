@@ -16,8 +16,8 @@ from stripe_server import Account, at, event, item, items, price, subscription
 from worlds import Batches, Warehouse
 
 from growth.errors import UserError
-from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
-from growth.sources.stripe_files import StripeFiles, open_files
+from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS, stripe_files
+from growth.sources.stripe_files import StripeFiles, open_exports
 from growth.sources.stripe_subscriptions import CREATED, DELETED, UPDATED, load_settings
 
 JAN = date(2025, 1, 31)
@@ -242,6 +242,7 @@ def test_what_becomes_no_row_is_counted_by_its_name(tmp_path: Path) -> None:
         test_mode,
         event("customer.subscription.trial_will_end", at(JAN), subscription("sub_5")),
         event("invoice.paid", at(JAN), {"id": "in_1"}),
+        event("invoice.paid", at(JAN), {"id": "in_1"}),
         event(CREATED, at(JAN), test_mode),
     )
     assert counted(tmp_path) == {
@@ -320,7 +321,36 @@ def test_files_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
     assert "is not UTF-8" in with_file(f"{JAN}.jsonl", b'{"a": "\xff"}\n')
     assert "is not JSON" in with_file(f"{JAN}.json", b'{"object": "list", "data": [')
     assert "No object of" in with_file(f"{JAN}.jsonl", b"this\nis\nno JSON\n")
-    assert "DATA=<folder>" in sentence_of(lambda: open_files({}))
+    assert "DATA=<folder>" in sentence_of(lambda: open_exports("stripe", "", {}))
+
+
+def test_a_file_that_unpacks_without_end_is_one_sentence(tmp_path: Path) -> None:
+    bomb = gzip.compress(b" " * (17 << 20))
+    (tmp_path / f"{JAN}.jsonl.gz").write_bytes(bomb)
+    assert "becomes more than 200 times larger when it is unpacked" in sentence_of(lambda: read(tmp_path))
+
+
+def test_a_file_that_changes_while_it_is_read_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(tmp_path, f"{JAN}.jsonl", subscription("sub_1"), subscription("sub_2"))
+
+    def parse_and_write(text: str) -> Any:
+        with path.open("a") as file:
+            file.write(json.dumps(subscription("sub_3")) + "\n")
+        monkeypatch.setattr(stripe_files, "parse", parse)
+        return parse(text)
+
+    parse = stripe_files.parse
+    monkeypatch.setattr(stripe_files, "parse", parse_and_write)
+    assert "changed while it was read: wait until it is whole" in sentence_of(lambda: read(tmp_path))
+
+
+def test_exports_in_an_object_store_are_read_like_those_in_a_folder(tmp_path: Path) -> None:
+    put(tmp_path, f"deep/{JAN}.jsonl.gz", subscription("sub_1"))
+    put(tmp_path, "events.json", [event(CREATED, at("2025-02-03"), subscription("sub_2"))])
+    source = StripeFiles(f"file://{tmp_path}", SETTINGS)
+    pieces = list(source.pieces(source.first_day, source.last_day))
+    assert [list(piece["raw_subscriptions"]["subscription_id"]) for piece in pieces] == [["sub_1"], ["sub_2"]]
+    assert sentence_of(lambda: StripeFiles("file:///none/such", SETTINGS).first_day)
 
 
 def test_json_lines_under_the_name_of_json_are_read(tmp_path: Path) -> None:
@@ -341,7 +371,7 @@ def sample_folder(shared_data: Path, folder: Path) -> Path:
 def test_the_sample_lands_with_the_published_sums(
     shared_data: Path, tmp_path: Path, warehouse: Callable[..., Warehouse]
 ) -> None:
-    source = open_files({"SAAS_GROWTH_SOURCE_PATH": str(sample_folder(shared_data, tmp_path / "exports"))})
+    source = open_exports("stripe", str(sample_folder(shared_data, tmp_path / "exports")), {})
     users = sorted({u for p in source.pieces(JAN, JAN) for u in p["raw_subscriptions"]["user_id"]})
     there = warehouse(WithUsers(source, users, date(2025, 1, 1)))
     there.run(JAN)

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from growth import definitions
 from growth.errors import UserError
+from growth.sources.places import Folder
 from growth.sources.stripe_files import Batch, Placed, parse, read_objects, start_of
 from growth.sources.stripe_subscriptions import (
     EVENT_TYPES,
@@ -221,7 +222,7 @@ class StripeApi:
         gone = 0
         for kind in ("subscriptions", "events"):
             for day in sorted(self._days(kind)):
-                objects = [placed.object for placed in read_objects(self._path(kind, day), self._folder)]
+                objects = [placed.object for placed in read_objects(Folder(self._folder), self._path(kind, day).name)]
                 stay = [each for each in objects if not self._names_of(each) & set(ids)]
                 if len(stay) < len(objects):
                     gone += len(objects) - len(stay)
@@ -246,7 +247,7 @@ class StripeApi:
 
     def _objects(self, kind: str, day: date) -> list[Placed]:
         path = self._path(kind, day)
-        return list(read_objects(path, self._folder)) if path.exists() else []
+        return list(read_objects(Folder(self._folder), path.name)) if path.exists() else []
 
     def _event_ids(self, days: Collection[date]) -> frozenset[str]:
         """The events that the batches of these days tell of."""
@@ -458,12 +459,14 @@ def _exact(value: Any) -> Any:
     raise TypeError(f"{type(value)} is not JSON")
 
 
-def open_api(environment: Mapping[str, str] = os.environ) -> StripeApi:
-    """SOURCE=stripe_api: what it was told is kept below SAAS_GROWTH_SOURCE_PATH, by default in data/stripe_api.
+def open_api(_name: str, place: str, _environment: Mapping[str, str]) -> StripeApi:
+    """SOURCE=stripe_api: what it was told is kept in a folder, by default data/stripe_api. Raises UserError.
 
     The key is the password of the Airflow connection `stripe`; its host, if any, another base of the API.
     """
-    folder = environment.get("SAAS_GROWTH_SOURCE_PATH") or Path(__file__).parents[3] / "data" / "stripe_api"
+    if "://" in place:
+        raise UserError(f"What Stripe says is kept in a folder of this machine, and {place} is none: name one in DATA.")
+    folder = place or Path(__file__).parents[3] / "data" / "stripe_api"
     return StripeApi(folder, client_of_connection, load_settings(words=definitions.load()))
 
 

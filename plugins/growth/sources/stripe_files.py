@@ -22,21 +22,25 @@ Why Python and no mapping: see `growth.sources.stripe_subscriptions`.
 from __future__ import annotations
 
 import gzip
+import io
 import json
-import os
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from growth import definitions
 from growth.errors import UserError
 from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED, UNMAPPED_COLUMNS
+from growth.sources.formats import FREE_BYTES
+from growth.sources.mapping import one_line
+from growth.sources.places import Place, place_of
 from growth.sources.stripe_subscriptions import (
     CREATED,
     EVENT_TYPES,
@@ -62,6 +66,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PATTERN = re.compile(r"\.(json|jsonl|ndjson)(\.gz)?$", re.IGNORECASE)
+
+# A packed file that becomes more times larger than this is made to fill a disk.
+MAX_GROWTH = 200
+
 _DATE = re.compile(r"(?<!\d)(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
 
 
@@ -84,13 +92,13 @@ class Before(NamedTuple):
 class Seen(NamedTuple):
     """What a file has, found out without keeping it."""
 
-    path: Path
+    name: str
     list_day: date | None
     event_days: frozenset[date]
 
 
 class StripeFiles:
-    """The Source of the exports of Stripe below a folder.
+    """The Source of the exports of Stripe below a folder, or in a bucket.
 
     Memory holds one batch, the lists of the days that are asked for and of the one before them, and the days of all
     events; no file of JSON lines whole. Files are read when a day is first asked for. Raises UserError.
@@ -98,8 +106,8 @@ class StripeFiles:
 
     name = "stripe"
 
-    def __init__(self, folder: str | Path, settings: Settings | None = None) -> None:
-        self._folder = Path(folder)
+    def __init__(self, place: str | Path, settings: Settings | None = None) -> None:
+        self._place = place_of(place)
         self._settings = settings or load_settings()
 
     @property
@@ -121,22 +129,20 @@ class StripeFiles:
 
     @cached_property
     def _files(self) -> list[Seen]:
-        if not self._folder.is_dir():
-            raise UserError(f"There is no folder {self._folder}: name the one that has the exports of Stripe.")
-        paths = sorted(p for p in self._folder.rglob("*") if PATTERN.search(p.name) and p.is_file())
-        files = [self._seen(path) for path in paths]
+        names = [name for name in self._place.matching("**/*") if PATTERN.search(name)]
+        files = [self._seen(name) for name in names]
         if not any(f.list_day or f.event_days for f in files):
             raise UserError(
-                f"No file in {self._folder} has subscriptions or events of Stripe: deliver some as .json or .jsonl."
+                f"No file in {self._place} has subscriptions or events of Stripe: deliver some as .json or .jsonl."
             )
         return files
 
-    def _seen(self, path: Path) -> Seen:
+    def _seen(self, name: str) -> Seen:
         list_day, days, malformed = None, set(), 0
-        for placed in read_objects(path, self._folder):
+        for placed in read_objects(self._place, name):
             each = placed.object
             if each.get("object") == "subscription":
-                list_day = list_day or _day_in_name(path)
+                list_day = list_day or _day_in_name(name, self._place.shown(name))
             elif each.get("object") == "event":
                 if (created := moment(each.get("created"))) is not None:
                     days.add(day_of(created))
@@ -146,8 +152,9 @@ class StripeFiles:
             elif not each:
                 malformed += 1
         if malformed and not (list_day or days):
-            raise UserError(f"No object of {path} can be read as one of Stripe: deliver it again or take it away.")
-        return Seen(path, list_day, frozenset(days))
+            shown = self._place.shown(name)
+            raise UserError(f"No object of {shown} can be read as one of Stripe: deliver it again or take it away.")
+        return Seen(name, list_day, frozenset(days))
 
     def _note_first(self, event: Mapping[str, Any], created: int) -> None:
         """Remember the first event of each subscription: only that one tells what was before it from the start."""
@@ -175,7 +182,7 @@ class StripeFiles:
         for file in self._files:
             if batch.day in file.event_days:
                 last = max(file.event_days) == batch.day
-                for placed in read_objects(file.path, self._folder):
+                for placed in read_objects(self._place, file.name):
                     if placed.object.get("object") == "event":
                         created = moment(placed.object.get("created"))
                         if created is None and last:
@@ -195,7 +202,7 @@ class StripeFiles:
             if file.list_day == day:
                 yield from (
                     placed
-                    for placed in read_objects(file.path, self._folder)
+                    for placed in read_objects(self._place, file.name)
                     if placed.object.get("object") == "subscription" or not placed.object
                 )
 
@@ -213,20 +220,52 @@ class StripeFiles:
         batch.tell_list(self._listed(batch.day), before)
 
 
-def read_objects(path: Path, folder: Path) -> Iterator[Placed]:
+def read_objects(place: Place, name: str) -> Iterator[Placed]:
     """The objects of a file, an empty one for each that cannot be read. Raises UserError."""
-    name = path.relative_to(folder).as_posix()
     number = 0
-    try:
-        for value in _values(path):
+    with text_of(place, name) as file:
+        for value in _values(file, name, place.shown(name)):
             for each in _flat(value):
                 number += 1
                 yield Placed(name, number, each if isinstance(each, dict) else {})
+
+
+@contextmanager
+def text_of(place: Place, name: str, newline: str | None = None) -> Iterator[TextIO]:
+    """A file as text, unpacked. What is wrong with it, and that it changed meanwhile, is a UserError."""
+    shown, stamp, size = place.shown(name), place.stamp(name), place.size(name)
+    try:
+        with place.open(name) as file:
+            data = gzip.GzipFile(fileobj=file) if name.lower().endswith(".gz") else file
+            unpacked = io.BufferedReader(_Unpacked(data, shown, max(FREE_BYTES, MAX_GROWTH * size)))
+            yield io.TextIOWrapper(unpacked, encoding="utf-8-sig", newline=newline)
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8: deliver it in UTF-8.") from None
+        raise UserError(f"{shown} is not UTF-8: deliver it in UTF-8.") from None
     except (OSError, EOFError, zlib.error) as error:
-        said = " ".join(str(error).split())[:120]
-        raise UserError(f"{path} cannot be read whole, deliver it again: {said}.") from None
+        raise UserError(f"{shown} cannot be read whole, deliver it again: {one_line(error)[:120]}.") from None
+    if place.stamp(name) != stamp:
+        raise UserError(f"{shown} changed while it was read: wait until it is whole, then run again.")
+
+
+class _Unpacked(io.RawIOBase):
+    """What comes out of a file, up to so many bytes."""
+
+    def __init__(self, data: Any, shown: str, left: int) -> None:
+        self._data, self._shown, self._left = data, shown, left
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._data.read(len(buffer))
+        self._left -= len(data)
+        if self._left < 0:
+            raise UserError(
+                f"{self._shown} becomes more than {MAX_GROWTH} times larger when it is unpacked, as files do that are"
+                " made to fill a disk: see who made it, and deliver it unpacked where it is right."
+            )
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def parse(text: str | bytes) -> Any:
@@ -234,26 +273,24 @@ def parse(text: str | bytes) -> Any:
     return json.loads(text, parse_float=Decimal, parse_constant=str)
 
 
-def _values(path: Path) -> Iterator[Any]:
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
-    lines = ".json" not in Path(path.name.lower().removesuffix(".gz")).suffixes
-    with opened(path, "rt", encoding="utf-8-sig") as file:
-        if not lines:
-            text = file.read()
+def _values(file: TextIO, name: str, shown: str) -> Iterator[Any]:
+    lines: Iterable[str] = file
+    if ".json" in Path(name.lower().removesuffix(".gz")).suffixes:
+        text = file.read()
+        try:
+            yield parse(text)
+            return
+        except (ValueError, RecursionError) as error:
+            # JSON lines under the name of JSON: its first line is whole.
+            if not text.strip() or not _is_json(text.lstrip().split("\n", 1)[0]):
+                raise UserError(f"{shown} is not JSON ({error}): deliver it again.") from None
+        lines = text.split("\n")
+    for line in lines:
+        if line.strip():
             try:
-                yield parse(text)
-                return
-            except (ValueError, RecursionError) as error:
-                # JSON lines under the name of JSON: its first line is whole.
-                if not text.strip() or not _is_json(text.lstrip().split("\n", 1)[0]):
-                    raise UserError(f"{path} is not JSON ({error}): deliver it again.") from None
-            file.seek(0)
-        for line in file:
-            if line.strip():
-                try:
-                    yield parse(line)
-                except (ValueError, RecursionError):
-                    yield None
+                yield parse(line)
+            except (ValueError, RecursionError):
+                yield None
 
 
 def _is_json(text: str) -> bool:
@@ -284,14 +321,14 @@ def start_of(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
 
 
-def _day_in_name(path: Path) -> date:
-    for year, month, day in reversed(_DATE.findall(path.name)):
+def _day_in_name(name: str, shown: str) -> date:
+    for year, month, day in reversed(_DATE.findall(name.rpartition("/")[2])):
         try:
             return date(int(year), int(month), int(day))
         except ValueError:
             continue
     raise UserError(
-        f"{path} has subscriptions as they were on some day, and its name does not say on which:"
+        f"{shown} has subscriptions as they were on some day, and its name does not say on which:"
         " name it like subscriptions-2025-01-31.json."
     )
 
@@ -320,8 +357,10 @@ class Batch:
         """An event that belongs to this batch; the same one again is nothing new."""
         event, about = placed.object, record(record(placed.object.get("data")).get("object"))
         event_id = id_of(event)
-        if event_id in self._event_ids:
-            return
+        if event_id is not None:
+            if event_id in self._event_ids:
+                return
+            self._event_ids.add(event_id)
         if event.get("type") not in EVENT_TYPES:
             self._count(placed, str(event.get("type")))
         elif not is_wanted({"livemode": event.get("livemode", about.get("livemode"))}, self._settings):
@@ -329,7 +368,6 @@ class Batch:
         elif (change := change_of(event, self._settings)) is None:
             self.add_malformed(placed)
         else:
-            self._event_ids.add(change.event_id)
             self._changes[change.after.subscription_id or ""].append((change, placed))
             self._link(placed, about)
             for remark in change.remarks:
@@ -491,9 +529,8 @@ class Batch:
             self._links[str(link[0])] = (placed.file, placed.number * 10, *link)
 
 
-def open_files(environment: Mapping[str, str] = os.environ) -> StripeFiles:
-    """SOURCE=stripe: the exports lie below SAAS_GROWTH_SOURCE_PATH. Raises UserError."""
-    folder = environment.get("SAAS_GROWTH_SOURCE_PATH")
-    if not folder:
-        raise UserError("The source stripe reads files: say in which folder they lie, with DATA=<folder>.")
-    return StripeFiles(folder, load_settings(words=definitions.load()))
+def open_exports(_name: str, place: str, _environment: Mapping[str, str]) -> StripeFiles:
+    """SOURCE=stripe: the exports lie below a folder, or in a bucket. Raises UserError."""
+    if not place:
+        raise UserError("The source stripe reads files: say in which folder or bucket they lie, with DATA=<folder>.")
+    return StripeFiles(place, load_settings(words=definitions.load()))

@@ -11,10 +11,7 @@ latest state alone, so that a folder is one export: history is dated by the date
 from __future__ import annotations
 
 import csv
-import gzip
-import os
 import re
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
@@ -24,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from growth import definitions
 from growth.errors import UserError
-from growth.sources.stripe_files import Batch, Placed, parse
+from growth.sources.places import Place, place_of
+from growth.sources.stripe_files import Batch, Placed, parse, text_of
 from growth.sources.stripe_subscriptions import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -51,8 +49,8 @@ class StripeFivetran:
 
     name = "stripe_fivetran"
 
-    def __init__(self, folder: str | Path, settings: Settings | None = None) -> None:
-        self._folder = Path(folder)
+    def __init__(self, place: str | Path, settings: Settings | None = None) -> None:
+        self._place = place_of(place)
         self._settings = settings or load_settings()
 
     @property
@@ -75,7 +73,7 @@ class StripeFivetran:
         tables = self._tables()
         if not tables.get("subscription"):
             raise UserError(
-                f"No file in {self._folder} is Fivetran's table subscription with rows in it: deliver subscription.csv."
+                f"No file in {self._place} is Fivetran's table subscription with rows in it: deliver subscription.csv."
             )
         parts = _Parts(tables)
         batches: dict[date, list[Placed]] = defaultdict(list)
@@ -83,7 +81,7 @@ class StripeFivetran:
         latest = max((moment for moment in synced.values() if moment is not None), default=None)
         if latest is None:
             raise UserError(
-                f"No subscription in {self._folder} says when Fivetran brought it: export the column _fivetran_synced."
+                f"No subscription in {self._place} says when Fivetran brought it: export the column _fivetran_synced."
             )
         for place, row in tables["subscription"]:
             brought = synced[place]
@@ -93,16 +91,17 @@ class StripeFivetran:
 
     def _tables(self) -> dict[str, list[tuple[tuple[str, int], Row]]]:
         """The rows of each table, each with its place."""
-        if not self._folder.is_dir():
-            raise UserError(f"There is no folder {self._folder}: name the one that has the tables of Fivetran.")
         found: dict[str, list[tuple[tuple[str, int], Row]]] = {}
-        for path in sorted(p for p in self._folder.iterdir() if p.is_file()):
-            if match := _NAME.match(path.name):
+        for name in self._place.matching("*"):
+            if match := _NAME.match(name):
                 table = match[1].lower()
                 if table in found:
-                    raise UserError(f"{path} is the second file of the table {table}: keep one export in the folder.")
-                rows = _rows(path)
-                found[table] = [((path.name, number), row) for number, row in enumerate(rows, start=1)]
+                    raise UserError(
+                        f"{self._place.shown(name)} is the second file of the table {table}: keep one export in the"
+                        " folder."
+                    )
+                rows = _rows(self._place, name)
+                found[table] = [((name, number), row) for number, row in enumerate(rows, start=1)]
         return found
 
 
@@ -179,15 +178,12 @@ class _Parts:
         return {"id": row.get("id"), "object": "discount", **moments, "source": {"type": "coupon", "coupon": coupon}}
 
 
-def _rows(path: Path) -> list[Row]:
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
+def _rows(place: Place, name: str) -> list[Row]:
     try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+        with text_of(place, name, newline="") as file:
             return [{k: v for k, v in row.items() if k and isinstance(v, str)} for row in csv.DictReader(file)]
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8: deliver it in UTF-8.") from None
-    except (OSError, EOFError, zlib.error, csv.Error) as error:
-        raise UserError(f"{path} cannot be read whole, deliver it again: {' '.join(str(error).split())}.") from None
+    except csv.Error as error:
+        raise UserError(f"{place.shown(name)} cannot be read as CSV ({error}): deliver it again.") from None
 
 
 def _seconds(text: str | None) -> int | None:
@@ -210,9 +206,10 @@ def _metadata(row: Row) -> Any:
         return {}
 
 
-def open_tables(environment: Mapping[str, str] = os.environ) -> StripeFivetran:
-    """SOURCE=stripe_fivetran: the tables lie in SAAS_GROWTH_SOURCE_PATH. Raises UserError."""
-    folder = environment.get("SAAS_GROWTH_SOURCE_PATH")
-    if not folder:
-        raise UserError("The source stripe_fivetran reads files: say in which folder they lie, with DATA=<folder>.")
-    return StripeFivetran(folder, load_settings(words=definitions.load()))
+def open_tables(_name: str, place: str, _environment: Mapping[str, str]) -> StripeFivetran:
+    """SOURCE=stripe_fivetran: the tables lie in a folder, or in a bucket. Raises UserError."""
+    if not place:
+        raise UserError(
+            "The source stripe_fivetran reads files: say in which folder or bucket they lie, with DATA=<folder>."
+        )
+    return StripeFivetran(place, load_settings(words=definitions.load()))
