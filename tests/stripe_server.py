@@ -229,6 +229,7 @@ class Server:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: the second of two waits 40 ms for the first to be acknowledged
     server: Any
 
     def do_GET(self) -> None:

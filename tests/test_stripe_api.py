@@ -125,6 +125,23 @@ def test_what_happened_since_the_end_of_the_day_is_taken_back(world: World) -> N
     ]
 
 
+def test_an_end_that_is_taken_back_leaves_what_the_event_before_it_said(world: World) -> None:
+    for number in (1, 2):
+        world.account.create(subscription(f"sub_{number}", since=at("2024-06-01")))
+    world.account.change("sub_1", at("2025-03-05"), status="unpaid")
+    in_trial = {"trial_start": at("2025-03-01"), "trial_end": at("2025-04-01"), "status": "trialing"}
+    world.account.create(subscription("sub_3", since=at("2025-03-01"), **in_trial))
+    for number in (1, 2, 3):
+        world.account.cancel(f"sub_{number}", at(DAY, "00:10:00"))
+    assert [row[1:3] for row in world.rows(YESTERDAY)] == [
+        ("sub_1", "active"),
+        ("sub_1", "active"),
+        ("sub_1", "unpaid"),
+        ("sub_2", "active"),
+        ("sub_3", "trial"),
+    ]
+
+
 def test_the_first_pull_dates_the_past_by_the_events_that_there_still_are(world: World) -> None:
     world.account.create(subscription("sub_1", since=at("2024-06-01")))
     world.account.change("sub_1", at("2025-02-15"), items=dearer(9900))
