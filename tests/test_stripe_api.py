@@ -706,7 +706,7 @@ def test_the_key_and_another_base_come_from_the_airflow_connection(
     host, _, port = world.server.base.removeprefix("http://").partition(":")
     parts = {"conn_type": "http", "password": KEY, "host": host, "port": int(port), "schema": "http"}
     monkeypatch.setenv("AIRFLOW_CONN_STRIPE", json.dumps(parts))
-    source = open_api("stripe_api", str(tmp_path / "kept"), {})
+    source = open_api("stripe_api", "/files/of/others", {"SAAS_GROWTH_STRIPE_FOLDER": str(tmp_path / "kept")})
     day = datetime.now(UTC).date() - timedelta(days=1)
     world.server.now = at(day + timedelta(days=1))
     frames = list(source.pieces(day, day))
@@ -751,7 +751,7 @@ def test_opening_the_source_asks_nobody_and_imports_no_library(tmp_path: Path) -
 
     script = (
         "import sys; from growth.sources.stripe_api import open_api;"
-        " s = open_api('stripe_api', sys.argv[1], {});"
+        " s = open_api('stripe_api', '', {'SAAS_GROWTH_STRIPE_FOLDER': sys.argv[1]});"
         " s.name, s.first_day, s.last_day; print([m for m in ('stripe', 'pandas', 'airflow') if m in sys.modules])"
     )
     plugins = str(Path(__file__).parents[1] / "plugins")

@@ -459,14 +459,13 @@ def _exact(value: Any) -> Any:
     raise TypeError(f"{type(value)} is not JSON")
 
 
-def open_api(_name: str, place: str, _environment: Mapping[str, str]) -> StripeApi:
-    """SOURCE=stripe_api: what it was told is kept in a folder, by default data/stripe_api. Raises UserError.
+def open_api(_name: str, _place: str, environment: Mapping[str, str]) -> StripeApi:
+    """SOURCE=stripe_api: what it was told is kept in SAAS_GROWTH_STRIPE_FOLDER, by default data/stripe_api.
 
-    The key is the password of the Airflow connection `stripe`; its host, if any, another base of the API.
+    Not where the files of other sources lie: those are read. The key is the password of the Airflow connection
+    `stripe`; its host, if any, another base of the API. Raises UserError.
     """
-    if "://" in place:
-        raise UserError(f"What Stripe says is kept in a folder of this machine, and {place} is none: name one in DATA.")
-    folder = place or Path(__file__).parents[3] / "data" / "stripe_api"
+    folder = environment.get("SAAS_GROWTH_STRIPE_FOLDER") or Path(__file__).parents[3] / "data" / "stripe_api"
     return StripeApi(folder, client_of_connection, load_settings(words=definitions.load()))
 
 
