@@ -27,6 +27,7 @@ from worlds import Warehouse, changed_definitions, default_sql
 
 from growth.checks import ChecksFailed
 from growth.definitions import Definitions
+from growth.models import select_list
 from growth.sources.synthetic import Synthetic
 from growth.sql import Sql
 
@@ -96,7 +97,7 @@ def test_any_road_ends_in_what_a_rebuild_gives(rng: Random, dictionary: int) -> 
 
 
 # A rule of a scope is one select: a part of a union, or a named part of the query.
-_BETWEEN_RULES = re.compile(r"(\n\s*union\n|\n\),?\n|\w+ as \(\n)")
+_BETWEEN_RULES = re.compile(r"(\n\s*union\n|\n\),?\n|\w+(?: \(\w+\))? as \(\n)")
 
 
 def _rules(query: str) -> list[int]:
@@ -107,7 +108,8 @@ def _rules(query: str) -> list[int]:
 
 def _without_rule(query: str, number: int) -> str:
     parts = _BETWEEN_RULES.split(query)
-    parts[number] = f"select * from ({parts[number]}\n) as no_rule where 1 = 0"
+    nothing = ", ".join("null" for _ in select_list(parts[number]))
+    parts[number] = f"select {nothing} where 1 = 0"
     return "".join(parts)
 
 

@@ -20,7 +20,7 @@ from growth.checks import run_checks
 from growth.errors import UserError
 from growth.sql import Sql
 from growth.verify import report, verify
-from growth.warehouse import Refused, heed, land, plain_errors, prepare, run_script
+from growth.warehouse import Refused, drop_obsolete_columns, heed, land, plain_errors, prepare, run_script
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -221,6 +221,8 @@ class PublishOperator(ScriptOperator):
             self.log.info("This run has published already.")
         else:
             super().execute(context)
+        with for_people(), closing(connect()) as connection:
+            drop_obsolete_columns(connection, sql())
 
 
 class ChecksOperator(BaseSQLOperator):
@@ -257,6 +259,8 @@ def land_batches(**context: Any) -> None:
         landed = land(connection, sql(), open_source(), run_days, run_of(context), rebuild, emails.chosen())
         write_down_seconds(context, landed.sql_seconds)
     print(f"{run_days.first} to {run_days.last}: " + ", ".join(f"{n} rows of {t}" for t, n in landed.rows.items()))
+    if landed.left_out:
+        print(f"{landed.left_out} rows of people who were erased have been left out")
 
 
 def write_down_seconds(context: Context, seconds: float) -> None:
