@@ -156,7 +156,8 @@ class Server:
         self.account = account
         self.now = at("2025-03-01")
         self.faults: list[str] = []
-        """For the next requests: ok, 429, 500, 503, 401, 403, 400, reset, cut, cut chunks, html, cut json."""
+        """For the next requests: ok, 429, 500, 503, 401, 403, 400, reset, cut, cut chunks, html, cut json,
+        other json."""
         self.loops = False
         """Lists begin again at their end, with has_more."""
         self.empty_pages = False
@@ -249,6 +250,8 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         if fault == "html":
             return self._write(200, b"<html>a proxy of the office</html>")
+        if fault == "other json":
+            return self._write(200, b'{"status": "all is well"}')
         status, body = stripe.answer(url.path, query)
         text = json.dumps(body).encode()
         if fault == "cut":
