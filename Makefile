@@ -60,6 +60,6 @@ constraints:
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch $@
 
-.venv/.tests: .venv/.runs requirements-dev.txt
+.venv/.tests: .venv/.runs requirements-dev.txt requirements-stripe.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@
