@@ -363,7 +363,7 @@ class Batch:
         self._rows.append((placed.file, placed.number * 10, *(None for _ in RAW_COLUMNS["raw_subscriptions"])))
 
     def add_event(self, placed: Placed, is_first: bool = False) -> None:
-        """An event that belongs to this batch, the first of its subscription or not; the same one again is nothing new."""
+        """An event of this batch, the first of its subscription or not; the same one again is nothing new."""
         event, about = placed.object, record(record(placed.object.get("data")).get("object"))
         event_id = id_of(event)
         if event_id is not None:
