@@ -1,7 +1,8 @@
-# make run   everything set up, the DAG run once, a page on the terminal     DAY= FROM= SOURCE= DATA= WAREHOUSE= SCALE= REBUILD=1
+# make run   everything set up, the DAG run once, a page on the terminal     DAY= FROM= TO= SOURCE= DATA= WAREHOUSE= SCALE= REBUILD=1
 # make up    Airflow with its UI, the DAG scheduled daily                    PORT=
 # make preview    what files would become, shown on a sample; writes nothing   SOURCE= DATA=
 # make verify     what people read, compared with a rebuild from the raw rows          WAREHOUSE=
+# make erase  people are forgotten, in every table                        USER= BY= WHY= WAREHOUSE=
 # make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints
 
 PYTHON ?= python3
@@ -11,9 +12,10 @@ GROWTH := PYTHONPATH=plugins $(BIN)/python -m growth
 export SAAS_GROWTH_SOURCE := $(or $(SOURCE),$(SAAS_GROWTH_SOURCE))
 export SAAS_GROWTH_SOURCE_PATH := $(or $(DATA),$(SAAS_GROWTH_SOURCE_PATH))
 export SAAS_GROWTH_SCALE := $(or $(SCALE),$(SAAS_GROWTH_SCALE))
-export DAY FROM REBUILD WAREHOUSE PORT
+export DAY := $(or $(TO),$(DAY))
+export FROM REBUILD WAREHOUSE PORT
 
-.PHONY: run up preview verify test prove bench lint constraints
+.PHONY: run up preview verify erase test prove bench lint constraints
 
 run: .venv/.runs
 	@$(GROWTH) run
@@ -26,6 +28,13 @@ preview: .venv/.runs
 
 verify: .venv/.runs
 	@$(GROWTH) verify
+
+# USER also is the name of whoever is logged in: only one that is given here counts.
+erase: export SAAS_GROWTH_ERASE_USERS := $(if $(filter command,$(firstword $(origin USER))),$(USER))
+erase: export SAAS_GROWTH_ERASE_ASKED_BY := $(BY)
+erase: export SAAS_GROWTH_ERASE_REASON := $(WHY)
+erase: .venv/.runs
+	@$(GROWTH) erase
 
 prove: .venv/.tests
 	WORLDS=$(or $(N),1000) $(BIN)/python -m pytest tests/test_roads.py -k any_road_ends
@@ -51,6 +60,6 @@ constraints:
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch $@
 
-.venv/.tests: .venv/.runs requirements-dev.txt
+.venv/.tests: .venv/.runs requirements-dev.txt requirements-stripe.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@

@@ -92,8 +92,27 @@ def plain_worlds() -> list[World]:
     def world(*batches: tuple[date, Batch]) -> World:
         return World([day for day, _ in batches], [Step({day: content}, day, day) for day, content in batches])
 
+    def links(*ids: dict[str, str]) -> Batch:
+        return {"raw_links": [{"link_id": "l", "linked_at": start.isoformat()} | both for both in ids]}
+
+    def of(person: str, **more: Any) -> Batch:
+        return {
+            "raw_users": [ann | {"user_id": person}],
+            "raw_events": [event(1, "daily_active") | {"user_id": person, "anonymous_id": None} | more],
+            "raw_subscriptions": [pays(start) | {"user_id": person}],
+        }
+
+    on_x, cat_is_bob, bob_is_ann = (
+        {"user_id": "ann", "anonymous_id": "x"},
+        {"user_id": "cat", "other_user_id": "bob"},
+        {"user_id": "bob", "other_user_id": "ann"},
+    )
     empty: Batch = {}
     return [
+        world((start, of("ann", user_id=None, anonymous_id="x")), (soon, links(on_x))),
+        world((start, of("ann", user_id=None, anonymous_id="x")), (soon, links(on_x)), (soon, empty)),
+        world((start, of("ann") | links(bob_is_ann)), (soon, links(cat_is_bob))),
+        world((start, of("ann")), (soon, links(bob_is_ann)), (soon, empty)),
         world((start, batch([use(1, "api"), use(2, "export")])), (start, batch([use(1, "api"), use(2, "api")]))),
         world((start, batch([])), (later, empty), (start, batch([event(1, "daily_active")]))),
         world((start, batch([event(1, "daily_active")])), (soon, empty)),

@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from worlds import Warehouse, default_sql
+from worlds import Warehouse, WithDevices, default_sql
 
 from growth import definitions
 from growth.models import LAYERS, SQL_FOLDER, Model, model_files, read_header, select_list
-from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
-from growth.sources.synthetic import WORLD_START, Synthetic
+from growth.sources.synthetic import WORLD_START
 from growth.sql import Check
 
 MODELS = default_sql().models
@@ -23,21 +21,6 @@ CHECKS = {check.name: check for layer in LAYERS for check in default_sql().check
 
 PUBLISHED = date(2026, 9, 30)
 BUILT = date(2026, 10, 31)
-
-
-class WithDevices(Synthetic):
-    """The invented company with a device for each user, some of which are shared, and users with two ids."""
-
-    def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
-        for piece in super().pieces(first, last):
-            users = piece["raw_users"].drop_duplicates("user_id")
-            place = {c: users[c] for c in ARRIVAL_COLUMNS}
-            links = pd.DataFrame(place | dict.fromkeys(RAW_COLUMNS["raw_links"]), dtype=object)
-            links["link_id"], links["user_id"] = users["user_id"], users["user_id"]
-            links["linked_at"] = users["batch_date"]
-            links["anonymous_id"] = [f"device {n // 3}" for n in range(len(links))]
-            links.loc[links.index[::5], "other_user_id"] = "former " + links["user_id"]
-            yield piece | {"raw_links": links}
 
 
 @pytest.fixture(scope="module")
@@ -377,8 +360,14 @@ def build(table: str, change: str, where: str = "1 = 1") -> list[str]:
 
 # For each check, each way to break what it claims, as a script that spoils the built warehouse.
 PLANTED: dict[str, list[list[str]]] = {
-    "int_id_links__every_link_is_seen_from_both_sides": [
-        lose(LINKS, f"kind = '{kind}'") for kind in ("seen_user", "seen_on", "same")
+    "int_id_links__every_link_is_there": [
+        *(lose(LINKS, f"kind = '{kind}'") for kind in ("seen_user", "seen_on", "same")),
+        [f"delete from {LINKS}"],
+    ],
+    "int_identities__links_are_followed": [
+        lose(IDS, FORMER),
+        lose(IDS, "id like 'anonymous:%'"),
+        spoil(IDS, "person_id = 'nobody'", FORMER),
     ],
     "int_identities__an_id_has_one_person_at_a_time": [
         spoil(IDS, "until_ms = from_ms"),

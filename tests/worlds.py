@@ -16,6 +16,7 @@ from growth import definitions, pipeline, verify
 from growth.days import Days
 from growth.models import LAYERS
 from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
+from growth.sources.synthetic import Synthetic
 from growth.sql import Sql
 
 Rows = Mapping[str, Iterable[Mapping[str, Any]]]
@@ -56,6 +57,21 @@ class Batches:
                     rows.append((day.isoformat(), "test", number, *(row.get(c) for c in columns)))
             frames[table] = pd.DataFrame(rows, columns=[*ARRIVAL_COLUMNS, *columns], dtype=object)
         yield frames
+
+
+class WithDevices(Synthetic):
+    """The invented company with a device for each user, some of which are shared, and users with two ids."""
+
+    def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
+        for piece in super().pieces(first, last):
+            users = piece["raw_users"].drop_duplicates("user_id")
+            place = {c: users[c] for c in ARRIVAL_COLUMNS}
+            links = pd.DataFrame(place | dict.fromkeys(RAW_COLUMNS["raw_links"]), dtype=object)
+            links["link_id"], links["user_id"] = users["user_id"], users["user_id"]
+            links["linked_at"] = users["batch_date"]
+            links["anonymous_id"] = [f"device {n // 3} of {day:.7}" for n, day in enumerate(users["batch_date"])]
+            links.loc[links.index[::5], "other_user_id"] = "former " + links["user_id"]
+            yield piece | {"raw_links": links}
 
 
 class Warehouse:

@@ -1,4 +1,4 @@
-"""The commands behind the Makefile: python -m growth run | up | preview | verify | render."""
+"""The commands behind the Makefile: python -m growth run | up | preview | verify | erase | render."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def main() -> int:
     commands.add_parser("up", help="start Airflow with its UI")
     commands.add_parser("preview", help="show what a source would land, on a sample, and write nothing")
     commands.add_parser("verify", help="compare what people read with a rebuild made aside")
+    commands.add_parser("erase", help="forget people, in every table")
     render = commands.add_parser("render", help="write every statement, as the engine gets it, into a folder")
     render.add_argument("folder", type=Path)
     arguments = parser.parse_args()
@@ -27,6 +28,10 @@ def main() -> int:
             from growth.run import run
 
             return run(ROOT)
+        if arguments.command == "erase":
+            from growth.run import erase
+
+            return erase(ROOT)
         if arguments.command == "up":
             from growth.up import up
 

@@ -13,13 +13,8 @@ LAYERS = ("identity", "staging", "intermediate", "marts")
 _TEXT = re.compile(r"(^id|_id|_date|_month|_at|_on|_name|_type|_source|_campaign|_status|_reason|_file|^kind)$")
 _REAL = re.compile(r"^avg_|(_rate|_score|_usd)$")
 _TYPES = {
-    "email": "text",
-    "status": "text",
-    "currency": "text",
-    "content": "text",
-    "mrr": "real",
-    "paid_mrr": "real",
-    "stickiness": "real",
+    **dict.fromkeys(("email", "status", "currency", "content"), "text"),
+    **dict.fromkeys(("mrr", "paid_mrr", "stickiness"), "real"),
 }
 
 _HEADER_KEYS = ("grain", "scope", "changes", "cluster", "indexes", "words", "severity")

@@ -20,7 +20,7 @@ from growth.checks import run_checks
 from growth.errors import UserError
 from growth.sql import Sql
 from growth.verify import report, verify
-from growth.warehouse import Refused, heed, land, plain_errors, prepare, run_script
+from growth.warehouse import Refused, drop_obsolete_columns, heed, land, plain_errors, prepare, run_script
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -221,6 +221,8 @@ class PublishOperator(ScriptOperator):
             self.log.info("This run has published already.")
         else:
             super().execute(context)
+        with for_people(), closing(connect()) as connection:
+            drop_obsolete_columns(connection, sql())
 
 
 class ChecksOperator(BaseSQLOperator):
@@ -257,6 +259,8 @@ def land_batches(**context: Any) -> None:
         landed = land(connection, sql(), open_source(), run_days, run_of(context), rebuild, emails.chosen())
         write_down_seconds(context, landed.sql_seconds)
     print(f"{run_days.first} to {run_days.last}: " + ", ".join(f"{n} rows of {t}" for t, n in landed.rows.items()))
+    if landed.left_out:
+        print(f"{landed.left_out} rows of people who were erased have been left out")
 
 
 def write_down_seconds(context: Context, seconds: float) -> None:
@@ -274,6 +278,20 @@ def verify_warehouse() -> None:
     with for_people():
         if report(verify(Path(BaseHook.get_connection(CONNECTION).host), sql())):
             raise UserError("What people read is not what a rebuild gives: the cells are in the log above.")
+
+
+def erase_people(**context: Any) -> None:
+    """Erase the people that the run names; its log says who asked, why, and how much there was."""
+    from growth.erase import asked_for, erase
+
+    params = context["params"]
+    with for_people(), closing(connect()) as connection:
+        users = asked_for(params["users"])
+        print(f"Asked for by {params['asked_by']}: {params['reason']}")
+        hold(connection, context)
+        prepare(connection, sql())
+        found = erase(connection, sql(), users, run_of(context))
+    print(f"Erased: {len(users)} people with {found.ids} ids in {found.rows} raw rows")
 
 
 def table_task(table: str) -> ScriptOperator:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from growth.checks import run_checks
@@ -10,7 +10,7 @@ from growth.days import Days
 from growth.models import LAYERS, tables
 from growth.sources import Source
 from growth.sql import Sql
-from growth.warehouse import land, prepare, run_script
+from growth.warehouse import drop_obsolete_columns, land, prepare, run_script
 
 
 def run(
@@ -29,10 +29,20 @@ def run(
         "first_day": days.first.isoformat(),
         "last_day": days.last.isoformat(),
     }
-    seconds: dict[str, float] = {}
     before_task("generate")
     prepare(connection, sql)
-    seconds["generate"] = land(connection, sql, source, days, parameters, rebuild).sql_seconds
+    seconds = {"generate": land(connection, sql, source, days, parameters, rebuild).sql_seconds}
+    return seconds | compute(connection, sql, parameters, before_task)
+
+
+def compute(
+    connection: Any,
+    sql: Sql,
+    parameters: Mapping[str, object],
+    before_task: Callable[[str], None] = lambda task: None,
+) -> dict[str, float]:
+    """All that follows a landing: compute what is in scope, check it, publish; gives the seconds of SQL by task."""
+    seconds: dict[str, float] = {}
     for layer in LAYERS:
         for table in tables(layer):
             before_task(table)
@@ -41,4 +51,5 @@ def run(
         seconds[f"check_{layer}"] = run_checks(connection, sql.checks(layer), parameters)
     before_task("publish")
     seconds["publish"] = run_script(connection, sql.publish(), parameters)
+    drop_obsolete_columns(connection, sql)
     return seconds

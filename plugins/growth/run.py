@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from growth import definitions, emails
 from growth.environment import airflow_command, airflow_environment, prepare_airflow
+from growth.erase import asked_for
 from growth.errors import UserError
 from growth.page import print_page, print_times
 from growth.sources import Source, absolute_places, open_source
@@ -71,16 +72,36 @@ def _run(root: Path) -> int:
         print(f"Running {first} to {last} of source {source.name}:" if first < last else f"Running {last}:", flush=True)
         conf = {"from_date": first.isoformat(), "rebuild": asked.rebuild}
         started = time.perf_counter()
-        published, sentences = _dags_test(root, environment, last, conf, log, lock)
+        ended = _dags_test(root, environment, "saas_growth", last, conf, log, lock)
         times["Airflow with its tasks"] = time.perf_counter() - started
-    if not published:
-        for sentence in dict.fromkeys(sentences):
-            print(f"\n{sentence}", file=sys.stderr)
-        print(f"\nThe run failed; what Airflow and its tasks said is in {_shown(log, root)}.", file=sys.stderr)
-        return 1
+    if ended.failed_at("publish"):
+        return _say(ended, _shown(log, root))
     with plain_errors(str(warehouse)), closing(_connect(warehouse)) as connection:
         print_times(connection, times)
         print_page(connection, words, _shown(warehouse, root))
+    return 0
+
+
+def erase(root: Path) -> int:
+    """Erase the people whom the environment names, through the DAG saas_growth_erase. Raises UserError."""
+    warehouse = warehouse_path(root, os.environ)
+    asked = {key: os.environ.get(f"SAAS_GROWTH_ERASE_{key.upper()}", "") for key in ("users", "asked_by", "reason")}
+    asked_for(asked["users"])
+    if not asked["asked_by"] or not asked["reason"]:
+        raise UserError("Say who asks for it and why: make erase USER=<user id> BY=<who> WHY=<reason>.")
+    if not warehouse.is_file():
+        raise UserError(f"There is no warehouse {warehouse}: name the one that has these people with WAREHOUSE=.")
+    environment = airflow_environment(root, _base(root, warehouse))
+    log = Path(environment["AIRFLOW_HOME"]) / "erase.log"
+    prepare_airflow(root, environment)
+    with _alone(log.with_name("run.lock")) as lock:
+        with plain_errors(str(warehouse)), closing(_connect(warehouse)) as connection:
+            (day,) = connection.execute("select as_of_date from run_state").fetchone()
+        _forget_killed_run(warehouse)
+        ended = _dags_test(root, environment, "saas_growth_erase", date.fromisoformat(day), asked, log, lock)
+    if ended.failed_at("erase"):
+        return _say(ended, _shown(log, root))
+    print(next(line for line in log.read_text(encoding="utf-8").splitlines() if "Erased: " in line).split("] ")[-1])
     return 0
 
 
@@ -217,11 +238,38 @@ def _alone(lock: Path) -> Iterator[int]:
         yield file.fileno()
 
 
+class Ended(NamedTuple):
+    """How a run of a DAG ended."""
+
+    status: int
+    tasks: set[str]
+    """Those that began."""
+    sentences: list[str]
+    """What tasks failed with."""
+
+    def failed_at(self, last_task: str) -> bool:
+        """Whether the run did not come to its end, which is that of its last task."""
+        return self.status != 0 or last_task not in self.tasks
+
+
+def _say(ended: Ended, log: str) -> int:
+    for sentence in dict.fromkeys(ended.sentences):
+        print(f"\n{sentence}", file=sys.stderr)
+    print(f"\nThe run failed; what Airflow and its tasks said is in {log}.", file=sys.stderr)
+    return 1
+
+
 def _dags_test(
-    root: Path, environment: Mapping[str, str], day: date, conf: Mapping[str, object], log: Path, lock: int
-) -> tuple[bool, list[str]]:
-    """Run the DAG in one process of Airflow's; says whether it published, and the sentences that tasks failed with."""
-    command = [airflow_command(), "dags", "test", "saas_growth", day.isoformat(), "--conf", json.dumps(conf)]
+    root: Path,
+    environment: Mapping[str, str],
+    dag_id: str,
+    day: date,
+    conf: Mapping[str, object],
+    log: Path,
+    lock: int,
+) -> Ended:
+    """Run a DAG in one process of Airflow's."""
+    command = [airflow_command(), "dags", "test", dag_id, day.isoformat(), "--conf", json.dumps(conf)]
     begun: dict[str, float] = {}
     sentences = []
     with (
@@ -254,8 +302,8 @@ def _dags_test(
             raise
     if not process.returncode and not begun:
         # Airflow is content with that.
-        sentences.append(f"Airflow found nothing to run on {day}: give dags/saas_growth.py an earlier start_date.")
-    return process.returncode == 0 and "publish" in begun, sentences
+        sentences.append(f"Airflow found nothing to run on {day}: give dags/{dag_id}.py an earlier start_date.")
+    return Ended(process.returncode, set(begun), sentences)
 
 
 def _shown(path: Path, root: Path) -> str:

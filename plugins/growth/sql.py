@@ -137,6 +137,10 @@ class Sql:
         """The statements that take the warehouse for a run, or refuse to."""
         return self._render("run/hold.sql")
 
+    def erase(self) -> str:
+        """The statements that take a person's raw rows away; their transaction is left open."""
+        return self._render("run/erase.sql")
+
     @cache  # noqa: B019
     def checks(self, layer: str) -> list[Check]:
         """The checks of a layer's tables, by file name."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 import sqlite3
 import time
 from calendar import monthrange
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from growth.days import Days
 from growth.emails import Protect, keep
 from growth.errors import UserError
+from growth.models import Model
 from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED, UNMAPPED_COLUMNS, Source
 from growth.sql import Sql
 
@@ -28,7 +31,56 @@ class Landed(NamedTuple):
     """What a landing did."""
 
     rows: dict[str, int]
+    left_out: int
+    """Rows of people who were erased."""
     sql_seconds: float
+
+
+class Erased:
+    """The ids of people who were erased, as salted hashes: enough to keep their rows out, of no use to find them."""
+
+    # What each column of a raw table names.
+    KINDS: ClassVar[dict[str, str]] = {
+        "user_id": "id",
+        "other_user_id": "id",
+        "anonymous_id": "anonymous",
+        "other_anonymous_id": "anonymous",
+        "event_id": "event",
+        "subscription_id": "subscription",
+    }
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        rows = connection.execute("select kind, digest from erased").fetchall()
+        self._salt = next((digest for kind, digest in rows if kind == "salt"), None)
+        self._digests = {digest for _, digest in rows}
+
+    def _digest(self, kind: str, name: str) -> str:
+        # A device's id has the name that it has in int_identities.
+        kind, name = ("id", f"anonymous:{name.strip()}") if kind == "anonymous" else (kind, name.strip())
+        return hashlib.sha256(f"{self._salt} {kind} {name}".encode()).hexdigest()
+
+    def knows(self, kind: str, name: str) -> bool:
+        return self._salt is not None and self._digest(kind, name) in self._digests
+
+    def remember(self, names: Iterable[tuple[str, str]]) -> None:
+        if self._salt is None:
+            self._salt = secrets.token_hex(16)
+            self._connection.execute("insert into erased (kind, digest) values ('salt', ?)", (self._salt,))
+        self._connection.executemany(
+            "insert or ignore into erased (kind, digest) values (?, ?)",
+            [(kind, self._digest(kind, name)) for kind, name in names],
+        )
+
+    def without(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows that name nobody who was erased."""
+        if self._salt is None:
+            return frame
+        is_kept = ~frame["batch_date"].isna()
+        for column in frame.columns.intersection(list(self.KINDS)):
+            erased = {n for n in frame[column].dropna().unique() if self.knows(self.KINDS[column], n)}
+            is_kept &= ~frame[column].isin(erased)
+        return frame[is_kept]
 
 
 class Refused(UserError):
@@ -94,7 +146,8 @@ def plain_errors(where: str) -> Iterator[None]:
 def prepare(connection: Any, sql: Sql) -> None:
     """Make what is missing of the warehouse, and bring tables of an earlier version into shape.
 
-    One transaction. Nothing that people read loses a row: a column that a mart gains is empty until the next publish.
+    One transaction. Nothing that people read loses a row or a column: one that a mart gains is empty until the next
+    publish, one that it no longer has goes after it.
     """
     connection.execute("pragma busy_timeout = 60000")
     connection.execute("pragma journal_mode = wal")
@@ -102,11 +155,15 @@ def prepare(connection: Any, sql: Sql) -> None:
     if known:
         (prepared,) = connection.execute("select prepared_hash from run_state").fetchone() or (None,)
         if prepared == sql.definitions_hash:
+            drop_obsolete_columns(connection, sql)
             return
     connection.execute("begin immediate")
     try:
-        for model in sql.models if known else []:
-            _reshape(connection, model)
+        if known:
+            for table, columns in RAW_COLUMNS.items():
+                _gain_columns(connection, table, dict.fromkeys(columns, "text"))
+            for model in sql.models:
+                _reshape(connection, model)
         for statement in split(sql.create()) + split(sql.views()):
             connection.execute(statement)
         connection.executemany("insert or ignore into calendar_months values (?, ?, ?, ?)", _months())
@@ -124,21 +181,34 @@ def _columns(connection: Any, table: str) -> list[str]:
     return [row[1] for row in connection.execute(f"pragma table_info({table})")]
 
 
-def _reshape(connection: Any, model: Any) -> None:
-    """Columns are the only thing that changes: what is built anew goes, what people read gains columns."""
-    present = _columns(connection, model.name)
-    if not present or present == list(model.columns):
-        return
+def _gain_columns(connection: Any, table: str, types: Mapping[str, str]) -> None:
+    """Columns that a table has not, if there is the table."""
+    present = _columns(connection, table)
+    for column, kind in types.items() if present else []:
+        if column not in present:
+            connection.execute(f"alter table {table} add column {column} {kind}")
+
+
+def _reshape(connection: Any, model: Model) -> None:
+    """What people read gains columns; all else is made anew where its shape is another, and computed again."""
+    for name in ("scope__", "changed__", "building__"):
+        connection.execute(f"drop table if exists {name}{model.name}")
     if model.layer == "marts":
-        connection.execute(f"drop table if exists building__{model.name}")
         connection.execute(f"drop view if exists next__{model.name}")
-        for column, kind in model.types.items():
-            if column not in present:
-                connection.execute(f"alter table {model.name} add column {column} {kind}")
-        for column in set(present) - set(model.columns):
-            connection.execute(f"alter table {model.name} drop column {column}")
-    else:
-        connection.execute(f"drop table {model.name}")
+        _gain_columns(connection, model.name, model.types)
+    elif _columns(connection, model.name) != list(model.columns):
+        connection.execute(f"drop table if exists {model.name}")
+
+
+def drop_obsolete_columns(connection: Any, sql: Sql) -> None:
+    """Take away what marts no longer have, once what people read has been published without it."""
+    obsolete = [(m.name, c) for m in sql.marts for c in _columns(connection, m.name) if c not in m.columns]
+    (published,) = connection.execute("select published_hash from run_state").fetchone()
+    if obsolete and published == sql.definitions_hash:
+        connection.execute("begin immediate")
+        for table, column in obsolete:
+            connection.execute(f"alter table {table} drop column {column}")
+        connection.execute("commit")
 
 
 def _months() -> Iterator[tuple[str, int, int, int]]:
@@ -162,6 +232,7 @@ def land(
     One transaction, which also puts the batches in scope: whatever goes wrong, the raw tables hold whole batches.
     """
     landed = dict.fromkeys(RAW_COLUMNS, 0)
+    left_out = 0
     between = (days.first.isoformat(), days.last.isoformat())
     refuse_other_source(connection, source)
     seconds = 0.0
@@ -181,14 +252,17 @@ def land(
             "insert into raw_batches (batch_date, table_name, source_name, rows_landed) values (?, ?, ?, 0)",
             [(d, table, source.name) for d in dates for table in RAW_COLUMNS],
         )
+        erased = Erased(connection)
         for piece in source.pieces(*days):
             started = time.perf_counter()
-            for table, frame in piece.items():
+            for table, arrived in piece.items():
                 if table == UNMAPPED:
-                    _count_unmapped(connection, frame)
+                    _count_unmapped(connection, arrived)
                 else:
+                    frame = erased.without(arrived)
                     _land_frame(connection, table, frame, protect)
                     landed[table] += len(frame)
+                    left_out += len(arrived) - len(frame)
             seconds += time.perf_counter() - started
         connection.execute(
             "insert or ignore into scope_batches (batch_date)"
@@ -200,7 +274,7 @@ def land(
     except BaseException:
         connection.rollback()
         raise
-    return Landed(landed, seconds)
+    return Landed(landed, left_out, seconds)
 
 
 def refuse_other_source(connection: Any, source: Source) -> None:

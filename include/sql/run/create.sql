@@ -11,6 +11,8 @@ create index if not exists {{ table }}_{{ columns[0] }} on {{ table }} ({{ colum
     ['batch_date', 'table_name']) }}
 {{ db.create_table('unmapped_events', {'batch_date': text, 'source_file': text, 'event_name': text, 'rows_seen': int},
     ['batch_date', 'source_file', 'event_name']) }}
+-- Hashes of the ids of people who were erased: rows that name them are not landed again.
+{{ db.create_table('erased', {'kind': text, 'digest': text}, ['kind', 'digest']) }}
 
 -- What a run knows.
 {{ db.create_table('lease', {'only': int, 'dag_id': text, 'run_id': text, 'held_by': text}, ['only']) }}

@@ -15,6 +15,10 @@ with causes as (
     where user_id in (select user_id from changed__{{ table }})
     union
     {% endfor %}
+    select {{ cell | join(', ') }}, 'linked ids'
+    from {{ changed }}
+    where user_id in (select id from changed__int_identities union select person_id from changed__int_identities)
+    union
     -- Who joins or leaves a cohort changes its size in every month.
     select c.signup_month{{ ', s.activity_month' if 'activity_month' in cell }}, 'changed user'
     from changed__stg_users as c
@@ -29,31 +33,42 @@ causes_of_cells as (
     group by {{ cell | join(', ') }}
 ),
 
+{# Days after its month from which a cell is final. #}
+{% set days = 0 if 'activity_month' in t.key else definitions.funnel.days_to_mature %}
+{% for rows, after in {'final_rows': days, 'rows_of_months_over': 0}.items() if rows == 'final_rows' or people in columns %}
+{{ rows }} as (
+    select o.{{ t.key | join(', o.') }}
+    from {{ t.name }} as o
+    inner join calendar_months as m on o.{{ cell[-1] }} = m.month
+    inner join run_state as r on m.last_day + {{ after }} <= r.published_day
+    where o.{{ t.scope[0] }} in (select {{ t.scope[0] }} from scope__{{ t.name }}) or r.everything = 1
+    union
+    -- Rows that a month lacked when it was published; a month that was not published has nothing to restate.
+    select n.{{ t.key | join(', n.') }}
+    from building__{{ t.name }} as n
+    inner join calendar_months as m on n.{{ cell[-1] }} = m.month
+    inner join run_state as r on m.last_day + {{ after }} <= r.published_day
+    where n.{{ t.scope[0] }} in (select {{ t.scope[0] }} from {{ t.name }})
+),
+
+{% endfor %}
 cells as (
     {% for column in columns %}
     select
         {% for key in t.key %}
-        o.{{ key }},
+        k.{{ key }},
         {% endfor %}
         '{{ column }}' as column_name,
         o.{{ column }} as old_value,
         n.{{ column }} as new_value
-    from {{ t.name }} as o
-    left join building__{{ t.name }} as n
-        on {% for key in t.key %}o.{{ key }} = n.{{ key }}{{ ' and ' if not loop.last }}{% endfor %}
+    from {{ 'rows_of_months_over' if column == people else 'final_rows' }} as k
+    left join {{ t.name }} as o
+        on {% for key in t.key %}k.{{ key }} = o.{{ key }}{{ ' and ' if not loop.last }}{% endfor %}
 
-    {% if column == people %}
-    inner join calendar_months as m on o.cohort_month = m.month
-    inner join run_state as r on m.last_day <= r.published_day
-    {% endif %}
+    left join building__{{ t.name }} as n
+        on {% for key in t.key %}k.{{ key }} = n.{{ key }}{{ ' and ' if not loop.last }}{% endfor %}
+
     where {{ db.differs('o.' ~ column, 'n.' ~ column) }}
-        {% if column != people %}
-        and o.{{ 'is_complete' if 'is_complete' in t.columns else 'is_mature' }} = 1
-        {% endif %}
-        and (
-            o.{{ t.scope[0] }} in (select {{ t.scope[0] }} from scope__{{ t.name }})
-            or (select everything from run_state) = 1
-        )
     {{ 'union all' if not loop.last }}
     {% endfor %}
 )
@@ -65,6 +80,7 @@ select
     cells.old_value,
     cells.new_value,
     case
+        when {{ db.param('dag_id') }} = 'saas_growth_erase' then 'erased person'
         when r.everything = 1 and r.definitions_hash <> r.published_hash then 'new definition'
         when r.everything = 1 then 'rebuild'
         else causes_of_cells.cause

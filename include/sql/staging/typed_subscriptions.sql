@@ -7,7 +7,7 @@ with read_subscriptions as (
         source_file,
         source_row,
         subscription_id,
-        {{ words.real_id('user_id') }} as user_id,
+        user_id,
         nullif(trim(plan_name), '') as plan_name,
         nullif(trim(status), '') as status,
         coalesce(nullif(trim(currency), ''), '{{ definitions.subscriptions.default_currency }}') as currency,
@@ -37,7 +37,7 @@ select
     batch_day,
     case
         when subscription_id is null or trim(subscription_id) = '' then 'no subscription id'
-        when user_id is null then 'no user id'
+        when {{ words.real_id('user_id') }} is null then 'no user id'
         when user_id <> trim(user_id) then 'blanks around the user id'
         when plan_name is null then 'no plan'
         when plan_name not in ({{ definitions.subscriptions.plans | values }}) then 'unknown plan'

@@ -6,7 +6,7 @@ with read_users as (
         batch_date,
         source_file,
         source_row,
-        {{ words.real_id('user_id') }} as user_id,
+        user_id,
         trim(signup_date) as signup_text,
         {{ db.moment_ms('trim(signup_date)') }} as signup_ms,
         nullif(trim(first_visit_date), '') as first_visit_text,
@@ -31,7 +31,7 @@ select
     utm_source,
     utm_campaign,
     case
-        when user_id is null then 'no user id'
+        when {{ words.real_id('user_id') }} is null then 'no user id'
         when user_id <> trim(user_id) then 'blanks around the user id'
         when signup_ms is null then 'unreadable signup date'
         when {{ db.day_of_ms('signup_ms') }} > batch_day + {{ q.event_days_ahead }} then 'signup date in the future'

@@ -1,0 +1,164 @@
+"""make erase: nothing is left of a person, in any table or in the file, and all numbers are right without them."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from worlds import Batches, Warehouse, WithDevices
+
+from growth.erase import asked_for, erase
+from growth.errors import UserError
+from growth.verify import verify
+
+RUN = {"dag_id": "saas_growth_erase", "run_id": "erasure"}
+LAST = date(2025, 6, 30)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.WARNING)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def cells_that_name(connection: sqlite3.Connection, names: set[str]) -> list[tuple[str, str, str]]:
+    """Every cell of every table in which one of the names stands, alone or as a word of a longer text."""
+    word = re.compile(r"[\w.@-]+(?: \d+)?")
+    found = []
+    for (table,) in connection.execute("select name from sqlite_master where type = 'table'").fetchall():
+        cursor = connection.execute(f"select * from {table}")
+        columns = [c[0] for c in cursor.description]
+        for row in cursor:
+            for column, value in zip(columns, row, strict=True):
+                if isinstance(value, str) and (value in names or not names.isdisjoint(word.findall(value))):
+                    found.append((table, column, value))
+    return found
+
+
+def in_files(folder: Path, names: set[str]) -> list[str]:
+    """The names that stand in the bytes of any file of the folder."""
+    content = b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
+    return [name for name in sorted(names) if re.search(rb"(?<![\w])" + name.encode() + rb"(?![\w])", content)]
+
+
+def test_nothing_is_left_of_a_hundred_people(warehouse: Callable[..., Warehouse]) -> None:
+    w = warehouse(WithDevices(scale=0.1))
+    w.run(w.source.first_day, LAST)
+    users = [u for (u,) in w.query("select user_id from stg_users order by user_id")]
+    gone = Random(1).sample(users, 100)
+    emails = {e for (u, e) in w.query("select user_id, email from raw_users") if u in gone and e}
+    names = {*gone, *emails, *(f"former {u}" for u in gone)}
+    assert in_files(w.path.parent, {gone[0]})
+    assert cells_that_name(w.connection, names)
+
+    found = erase(w.connection, w.sql, gone[:1], RUN)
+    assert found.ids >= 1
+    assert found.rows > 0
+    erase(w.connection, w.sql, gone[1:], RUN)
+
+    assert cells_that_name(w.connection, names) == []
+    assert in_files(w.path.parent, names) == []
+    assert verify(w.path, w.sql).differences == []
+    assert w.query("select count(*) from dim_user_health") == [(len(users) - 100,)]
+    assert (
+        w.query("select * from batch_accounting where rows_landed <> rows_staged + rows_duplicate + rows_rejected")
+        == []
+    )
+
+    # Their batches land again: they do not come back.
+    w.run(LAST - timedelta(days=40), LAST)
+    w.run(LAST + timedelta(days=1))
+    assert cells_that_name(w.connection, names) == []
+    assert w.differences_from_rebuild() == []
+
+
+def people() -> dict[str, list[dict[str, Any]]]:
+    at = "2026-01-05T1{}:00:00"
+    return {
+        "raw_users": [
+            {"user_id": u, "signup_date": "2026-01-05", "email": f"{u}@x.org"} for u in ("ann", "bob", "ann-2")
+        ],
+        "raw_links": [
+            {"link_id": "1", "user_id": "ann", "other_user_id": "ann-2", "linked_at": at.format(0)},
+            {"link_id": "2", "user_id": "ann", "anonymous_id": "own", "linked_at": at.format(0)},
+            {"link_id": "3", "user_id": "ann", "anonymous_id": "shared", "linked_at": at.format(0)},
+            {"link_id": "4", "user_id": "bob", "anonymous_id": "shared", "linked_at": at.format(5)},
+        ],
+        "raw_events": [
+            {"event_id": "a", "anonymous_id": "own", "event_type": "visit", "event_timestamp": at.format(1)},
+            {"event_id": "b", "anonymous_id": "shared", "event_type": "visit", "event_timestamp": at.format(2)},
+            {"event_id": "c", "anonymous_id": "shared", "event_type": "visit", "event_timestamp": at.format(7)},
+            {"event_id": "d", "user_id": " ann-2 ", "event_type": "visit", "event_timestamp": at.format(7)},
+            {"event_id": "e", "user_id": "bob", "event_type": "visit", "event_timestamp": at.format(7)},
+        ],
+        "raw_subscriptions": [
+            {"subscription_id": "s", "user_id": "ann-2", "plan_name": "Pro", "mrr": "9", "status": "active"}
+            | {"start_date": "2026-01-06"}
+        ],
+    }
+
+
+DAY = date(2026, 1, 31)
+
+
+def test_all_ids_of_a_person_go_and_of_a_shared_device_what_was_theirs(warehouse: Callable[..., Warehouse]) -> None:
+    w = warehouse(Batches({DAY: people()}))
+    w.run(DAY)
+    erase(w.connection, w.sql, ["ann-2"], RUN)
+
+    assert w.query("select event_id from raw_events order by 1") == [("c",), ("e",)]
+    assert w.query("select link_id from raw_links") == [("4",)]
+    assert w.query("select user_id from raw_users") == [("bob",)]
+    assert w.query("select count(*) from raw_subscriptions") == [(0,)]
+    assert w.query("select event_id, user_id from stg_events order by 1") == [("c", "bob"), ("e", "bob")]
+    assert cells_that_name(w.connection, {"ann", "ann-2", "own", "ann@x.org", "ann-2@x.org"}) == []
+
+    w.run(DAY)
+    assert w.query("select event_id from raw_events order by 1") == [("c",), ("e",)]
+    assert w.differences_from_rebuild() == []
+
+
+def test_the_ledger_says_that_somebody_was_erased(warehouse: Callable[..., Warehouse]) -> None:
+    w = warehouse(Batches({DAY: people(), DAY + timedelta(days=200): {}}))
+    w.run(DAY)
+    w.run(DAY + timedelta(days=200))
+    erase(w.connection, w.sql, ["ann"], RUN)
+    assert {c for (c,) in w.query("select cause from restatements")} == {"erased person"}
+
+
+def test_an_erasure_that_is_killed_is_finished_by_the_next(
+    warehouse: Callable[..., Warehouse], monkeypatch: Any
+) -> None:
+    w = warehouse(Batches({DAY: people()}))
+    w.run(DAY)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("growth.pipeline.compute", killed)
+    with pytest.raises(KeyboardInterrupt):
+        erase(w.connection, w.sql, ["ann"], RUN)
+    monkeypatch.undo()
+    w.connection.close()
+    w.connection = w.connect()
+    erase(w.connection, w.sql, ["ann"], RUN)
+    assert w.query("select user_id from dim_user_health") == [("bob",)]
+    assert w.differences_from_rebuild() == []
+
+
+def test_nobody_is_named_in_one_sentence(warehouse: Callable[..., Warehouse]) -> None:
+    w = warehouse(Batches({DAY: people()}))
+    w.run(DAY)
+    with pytest.raises(UserError, match="No raw row has the user id eve: look for it in raw_users"):
+        erase(w.connection, w.sql, ["ann", "eve"], RUN)
+    assert w.query("select count(*) from dim_user_health") == [(2,)]
+    with pytest.raises(UserError, match="Nobody is named"):
+        asked_for(" , ")
