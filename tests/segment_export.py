@@ -17,9 +17,6 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
-from rich.table import Table
-
 FIRST_DAY = date(2025, 1, 1)
 CALLS = 5_000_000
 AGENT = (
@@ -128,6 +125,9 @@ def land(place: Path, database: Path) -> None:
 
 def bench(sizes: tuple[int, ...] = (CALLS // 10, CALLS)) -> None:
     """Land exports of several sizes and print what it took: seconds are of one machine in one run."""
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table("calls", "gz, MB", "unpacked, MB", "rows", "seconds", "calls a second", "in SQLite", "peak, MB")
     for number in sizes:
         with TemporaryDirectory() as folder:
