@@ -140,7 +140,7 @@ def _files(before: str, tally: Tally) -> list[str]:
     others = [what for what in ("unmapped", "left out") if any(counts[what] for counts in tally.files.values())]
     columns = ["rows", *fed, *others]
     rows = [
-        [_end(before + file, 34), *(f"{counts[column]:,}" for column in columns)]
+        [_end(before + file, 30), *(f"{counts[column]:,}" for column in columns)]
         for file, counts in list(tally.files.items())[:FILES]
     ]
     headers = ["file", "rows", *fed, *({"unmapped": "no rule", "left out": "left out"}[what] for what in others)]
