@@ -19,7 +19,7 @@ PATIENCE_SECONDS = 60
 class Forgotten(NamedTuple):
     """What was found of people."""
 
-    ids: int
+    ids: frozenset[str]
     rows: int
 
 
@@ -75,7 +75,7 @@ def _take_out(connection: Any, sql: Sql, user_ids: list[str], parameters: Mappin
     except BaseException:
         connection.rollback()
         raise
-    return Forgotten(sum(kind == "id" for kind, _ in ids), rows)
+    return Forgotten(frozenset(name for kind, name in ids if kind == "id"), rows)
 
 
 def _clean(connection: Any) -> None:

@@ -283,15 +283,26 @@ def verify_warehouse() -> None:
 def erase_people(**context: Any) -> None:
     """Erase the people that the run names; its log says who asked, why, and how much there was."""
     from growth.erase import asked_for, erase
+    from growth.sources import open_source
 
     params = context["params"]
     with for_people(), closing(connect()) as connection:
         users = asked_for(params["users"])
+        source = open_source()
+        (keeps,) = connection.execute(
+            "select count(*) from raw_batches where source_name like '%stripe_api%'"
+        ).fetchone()
+        if keeps and not hasattr(source, "forget"):
+            raise UserError(
+                "What Stripe said of these people is kept in files: name the source with SOURCE=stripe_api."
+            )
         print(f"Asked for by {params['asked_by']}: {params['reason']}")
         hold(connection, context)
         prepare(connection, sql())
         found = erase(connection, sql(), users, run_of(context))
-    print(f"Erased: {len(users)} people with {found.ids} ids in {found.rows} raw rows")
+        if hasattr(source, "forget"):
+            source.forget(found.ids)
+    print(f"Erased: {len(users)} people with {len(found.ids)} ids in {found.rows} raw rows")
 
 
 def table_task(table: str) -> ScriptOperator:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import date, timedelta
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from growth.days import Days
@@ -236,6 +237,9 @@ def land(
     between = (days.first.isoformat(), days.last.isoformat())
     refuse_other_source(connection, source)
     seconds = 0.0
+    # What takes long, such as asking an API, is over before others have to wait.
+    pieces = iter(source.pieces(*days))
+    first = next(pieces, {})
     connection.execute("begin immediate")
     try:
         for statement in split(sql.hold()):
@@ -253,7 +257,7 @@ def land(
             [(d, table, source.name) for d in dates for table in RAW_COLUMNS],
         )
         erased = Erased(connection)
-        for piece in source.pieces(*days):
+        for piece in chain([first], pieces):
             started = time.perf_counter()
             for table, arrived in piece.items():
                 if table == UNMAPPED:

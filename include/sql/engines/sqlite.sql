@@ -38,6 +38,9 @@ case when substr({{ text }}, 20, 1) = '.' and substr({{ text }}, 24, 1) glob '[0
 {#- Text without any of some characters at its ends. -#}
 {%- macro stripped(text, characters) -%} trim({{ text }}, {{ characters }}) {%- endmacro -%}
 
+{#- Whether a character of a range such as 2-9 is in a text. -#}
+{%- macro has_one_of(text, range) -%} {{ text }} glob '*[{{ range }}]*' {%- endmacro -%}
+
 {%- macro least(a, b) -%} min({{ a }}, {{ b }}) {%- endmacro -%}
 {%- macro greatest(a, b) -%} max({{ a }}, {{ b }}) {%- endmacro -%}
 

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -64,6 +65,8 @@ class Source(Protocol):
 
     last_day: date | None
     """The last day that has a batch; None where every whole day has one."""
+
+    # A source that keeps what it was told has a method forget(ids) as well, for people who are erased.
 
     def pieces(self, first: date, last: date) -> Iterator[Mapping[str, pd.DataFrame]]:
         """All batches of the days from first to last, both included, in pieces that fit into memory.
@@ -148,5 +151,18 @@ def _open_files(name: str, place: str, _environment: Mapping[str, str]) -> Sourc
 OWN = "synthetic"
 MAPPINGS = Path(__file__).parents[3] / "include" / "sources"
 
-OPENERS: dict[str, Callable[[str, str, Mapping[str, str]], Source]] = {OWN: _open_synthetic}
+
+def _late(module: str, function: str) -> Callable[[str, str, Mapping[str, str]], Source]:
+    def opener(name: str, place: str, environment: Mapping[str, str]) -> Source:
+        return getattr(import_module(f"growth.sources.{module}"), function)(name, place, environment)
+
+    return opener
+
+
+OPENERS: dict[str, Callable[[str, str, Mapping[str, str]], Source]] = {
+    OWN: _open_synthetic,
+    "stripe": _late("stripe_files", "open_exports"),
+    "stripe_fivetran": _late("stripe_fivetran", "open_tables"),
+    "stripe_api": _late("stripe_api", "open_api"),
+}
 """Sources that are no mapping: a function of the source's name, its place and the environment. Each imports late."""

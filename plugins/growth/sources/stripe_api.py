@@ -121,8 +121,6 @@ class Client:
                     return None
                 self._refuse(raised, path)
                 error = raised
-            except ValueError as raised:
-                error = raised
             else:
                 return found if isinstance(found, dict) else {}
         status = getattr(error, "http_status", None)
@@ -290,7 +288,7 @@ class StripeApi:
                 batch.add_event(placed)
             else:
                 batch.add_malformed(placed)
-        batch.tell_events({})
+        batch.tell_events()
         return batch
 
     # --- What is asked ---

@@ -67,6 +67,9 @@ if TYPE_CHECKING:
 
 PATTERN = re.compile(r"\.(json|jsonl|ndjson)(\.gz)?$", re.IGNORECASE)
 
+# Of so many days the events are in memory together: a file of events is read once for them.
+_DAYS_AT_ONCE = 31
+
 # A packed file that becomes more times larger than this is made to fill a disk.
 MAX_GROWTH = 200
 
@@ -100,8 +103,8 @@ class Seen(NamedTuple):
 class StripeFiles:
     """The Source of the exports of Stripe below a folder, or in a bucket.
 
-    Memory holds one batch, the lists of the days that are asked for and of the one before them, and the days of all
-    events; no file of JSON lines whole. Files are read when a day is first asked for. Raises UserError.
+    Memory holds what the events of a month say, and a list and the one before it; no file of JSON lines whole. Files
+    are read when a day is first asked for. Raises UserError.
     """
 
     name = "stripe"
@@ -120,12 +123,18 @@ class StripeFiles:
 
     def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
         """The batches of the days from first to last, one after the other, as `growth.sources.Source` says."""
-        for day in (d for d in self._days if first <= d <= last):
-            batch = Batch(day, self._settings)
-            self._tell_events(batch)
-            if day in self._lists:
-                self._tell_list(batch)
-            yield batch.frames()
+        days = [day for day in self._days if first <= day <= last]
+        for begin in range(0, len(days), _DAYS_AT_ONCE):
+            batches = {day: Batch(day, self._settings) for day in days[begin : begin + _DAYS_AT_ONCE]}
+            self._add_events(batches)
+            for day in list(batches):
+                batch = batches.pop(day)
+                # Where a list came first, it has told what was before all events.
+                told = bool(self._lists) and self._lists[0] <= day
+                batch.tell_events(told)
+                if day in self._lists:
+                    self._tell_list(batch)
+                yield batch.frames()
 
     @cached_property
     def _files(self) -> list[Seen]:
@@ -177,23 +186,23 @@ class StripeFiles:
 
     # --- Events ---
 
-    def _tell_events(self, batch: Batch) -> None:
-        """All events of a day, and the malformed objects of the files whose last day of events it is."""
+    def _add_events(self, batches: Mapping[date, Batch]) -> None:
+        """All events of some days, and the malformed objects of the files whose last day of events is one of them."""
         for file in self._files:
-            if batch.day in file.event_days:
-                last = max(file.event_days) == batch.day
-                for placed in read_objects(self._place, file.name):
-                    if placed.object.get("object") == "event":
-                        created = moment(placed.object.get("created"))
-                        if created is None and last:
-                            batch.add_malformed(placed)
-                        elif created is not None and day_of(created) == batch.day:
-                            batch.add_event(placed)
-                    elif not placed.object and last:
-                        batch.add_malformed(placed)
-        # Where a list came first, it has told what was before all events.
-        told = bool(self._lists) and self._lists[0] <= batch.day
-        batch.tell_events({} if told else self._first_events)
+            if file.event_days.isdisjoint(batches):
+                continue
+            last = batches.get(max(file.event_days))
+            for placed in read_objects(self._place, file.name):
+                created = moment(placed.object.get("created"))
+                if placed.object.get("object") == "event" and created is not None:
+                    if batch := batches.get(day_of(created)):
+                        batch.add_event(placed, self._is_first(placed.object))
+                elif last and placed.object.get("object") in ("event", None):
+                    last.add_malformed(placed)
+
+    def _is_first(self, event: Mapping[str, Any]) -> bool:
+        about = id_of(record(event.get("data")).get("object"))
+        return about in self._first_events and self._first_events[about][2] == id_of(event)
 
     # --- Lists ---
 
@@ -353,8 +362,8 @@ class Batch:
     def add_malformed(self, placed: Placed) -> None:
         self._rows.append((placed.file, placed.number * 10, *(None for _ in RAW_COLUMNS["raw_subscriptions"])))
 
-    def add_event(self, placed: Placed) -> None:
-        """An event that belongs to this batch; the same one again is nothing new."""
+    def add_event(self, placed: Placed, is_first: bool = False) -> None:
+        """An event of this batch, the first of its subscription or not; the same one again is nothing new."""
         event, about = placed.object, record(record(placed.object.get("data")).get("object"))
         event_id = id_of(event)
         if event_id is not None:
@@ -368,23 +377,24 @@ class Batch:
         elif (change := change_of(event, self._settings)) is None:
             self.add_malformed(placed)
         else:
-            self._changes[change.after.subscription_id or ""].append((change, placed))
+            if not is_first:  # who may be many thousand need not be kept whole
+                change = change._replace(object_before=None)
+            self._changes[change.after.subscription_id or ""].append((change, placed._replace(object={})))
             self._link(placed, about)
             for remark in change.remarks:
                 self._count(placed, remark)
 
-    def tell_events(self, first_events: Mapping[str, tuple[int, int, str]]) -> None:
-        """Rows for all events that were added; the first one of a subscription tells what its dates tell as well."""
-        for about, changes in self._changes.items():
+    def tell_events(self, told: bool = True) -> None:
+        """Rows for all events that were added; where nothing was told before, a first one tells what its dates tell."""
+        for changes in self._changes.values():
             places = {change.event_id: placed for change, placed in changes}
             ordered = in_order(change for change, _ in changes)
-            first = first_events.get(about, (0, 0, ""))[2]
             numbers: Counter[str] = Counter()
             for change in ordered:
-                if change.event_id == first and change.object_before is not None:
+                if change.object_before is not None and not told:
                     for since in states_behind(change.object_before, change.created - 1, self._settings):
                         at_ms = since.at_ms and min(since.at_ms, change.created * 1000 - 1)
-                        self._row(places[first], numbers, since._replace(at_ms=at_ms))
+                        self._row(places[change.event_id], numbers, since._replace(at_ms=at_ms))
             for change, since in states_of_changes(ordered):
                 self._row(places[change.event_id], numbers, since)
 
@@ -443,7 +453,7 @@ class Batch:
         for about in events:  # made while the list was read
             told = [(change, placed) for change, placed in events[about] if change.created < end]
             self._changes[about] = [(c, p) for c, p in told if c.event_id not in known and self._is_wanted(_about(p))]
-        self.tell_events({})
+        self.tell_events()
         self._changes.clear()
 
     def _tell_pulled(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,10 @@ class Together:
     def last_day(self) -> date | None:
         days = [source.last_day for source in self.sources.values()]
         return None if None in days else max(days)
+
+    def forget(self, ids: Collection[str]) -> int:
+        """Take what some ids name out of what sources have kept; gives how much went."""
+        return sum(source.forget(ids) for source in self.sources.values() if hasattr(source, "forget"))
 
     def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
         """All batches of the days from first to last, both included, as `growth.sources.Source` says."""
