@@ -51,6 +51,8 @@ lint: .venv/.tests
 
 constraints:
 	uv pip compile --universal --python-version 3.11 --no-header --no-annotate -q requirements-dev.txt -o constraints.txt
+	uv pip compile --universal --python-version 3.11 --no-header --no-annotate -q requirements.txt requirements-s3.txt \
+		-o constraints-s3.txt
 
 .venv/.runs: requirements.txt constraints.txt
 	@echo "Installing Airflow into .venv (about a minute, once) ..."

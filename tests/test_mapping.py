@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -522,6 +524,19 @@ def test_where_several_sources_are(tmp_path):
     assert absolute_places("s3://x/y", names, tmp_path) == "s3://x/y"
     with pytest.raises(UserError, match="say segment=<place>,stripe=<place>"):
         places_of("x,segment=/a", names)
+
+
+def test_the_name_of_a_source_costs_no_large_import(tmp_path):
+    script = (
+        "import sys; from growth.sources import open_source;"
+        f"names = {{'SAAS_GROWTH_SOURCE': 'segment,relax', 'SAAS_GROWTH_SOURCE_PATH': {str(tmp_path)!r}}};"
+        "print(open_source(names).name);"
+        "print({'pandas', 'pyarrow', 'numpy', 'airflow', 'fsspec', 'msgspec'} & set(sys.modules))"
+    )
+    environment = {"PYTHONPATH": str(Path(__file__).parents[1] / "plugins")}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines() == ["relax,segment", "set()"]
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_it_says_what_files_become(page, segment, tmp_path):
     assert "Nothing was written." in lines[0]
     assert lines[1] == "They arrived from 2025-01-01 to 2025-01-04."
     files = [re.split(r" {2,}", line) for line in section(lines, "Which file feeds which table")]
-    assert files[0][0] == ".../1735948800000/1736000000000.gz"
+    assert files[0][0] == "...5948800000/1736000000000.gz"
     # rows, raw_users, raw_events, raw_links, no rule, left out
     assert files[2][1:] == ["8", "0", "5", "2", "0", "1"]
     assert files[3][1:] == ["7", "1", "5", "1", "1", "0"]
@@ -117,7 +117,7 @@ def test_several_sources_and_one_that_has_no_files(page, segment):
     lines = page("segment,synthetic", f"segment={segment}", SAAS_GROWTH_SCALE="0.05")
 
     assert lines[0].startswith("Preview of segment,synthetic (seed 1, scale 0.05)")
-    assert any(line.startswith("segment/segment-logs/") or "1735948800000" in line for line in lines)
+    assert any("5948800000/1736000000000.gz" in line for line in lines)
 
 
 def test_files_of_which_no_row_counts(segment):

@@ -9,7 +9,8 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from growth import definitions, emails
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 ROWS = 20_000
 """So many rows of each kind of file are read."""
+FIRST_DAYS = timedelta(days=30)
+"""Of a source that has no files, the rows of so many days are read."""
 FILES = 12
 NAMES = 40
 LONGEST_SPAN = timedelta(days=36_500)
@@ -37,8 +40,9 @@ KINDS = {"raw_events": "event_type", "raw_subscriptions": "status"}
 
 def preview(environment: Mapping[str, str] = os.environ) -> int:
     """Print what the source of the environment would land. Raises UserError."""
-    source = open_source(environment)
-    sample = Sample(source)
+    with TemporaryDirectory() as folder:
+        # What a source keeps of an API is forgotten here.
+        sample = Sample(open_source({**environment, "SAAS_GROWTH_STRIPE_FOLDER": folder}))
     protect = emails.chosen(environment)
     words = definitions.load()
     with closing(sqlite3.connect(":memory:")) as connection:
@@ -89,7 +93,10 @@ class Sample:
             yield from source.sample(ROWS, tally)
             return
         left = ROWS
-        for piece in source.pieces(source.first_day, source.first_day + timedelta(days=30)):
+        first = source.first_day
+        yesterday = datetime.now(UTC).date() - timedelta(days=1)
+        last = min(source.last_day or yesterday, first + FIRST_DAYS)
+        for piece in source.pieces(first, max(first, last)):
             yield {name: frame.head(left) for name, frame in piece.items()}
             left -= max(len(frame) for frame in piece.values())
             if left <= 0:
@@ -140,7 +147,7 @@ def _files(before: str, tally: Tally) -> list[str]:
     others = [what for what in ("unmapped", "left out") if any(counts[what] for counts in tally.files.values())]
     columns = ["rows", *fed, *others]
     rows = [
-        [_end(before + file, 34), *(f"{counts[column]:,}" for column in columns)]
+        [_end(before + file, 30), *(f"{counts[column]:,}" for column in columns)]
         for file, counts in list(tally.files.items())[:FILES]
     ]
     headers = ["file", "rows", *fed, *({"unmapped": "no rule", "left out": "left out"}[what] for what in others)]

@@ -113,9 +113,7 @@ def _date_format(text: str) -> str:
 def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError in name only
-        raise ValueError(f"{name!r} is no time zone: use a name such as Europe/Berlin") from None
-    except KeyError:
+    except (KeyError, OSError, ValueError):
         raise ValueError(f"{name!r} is no time zone: use a name such as Europe/Berlin") from None
     return name
 
