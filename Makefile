@@ -1,6 +1,7 @@
 # make run   everything set up, the DAG run once, a page on the terminal     DAY= FROM= SOURCE= DATA= WAREHOUSE= SCALE= REBUILD=1
 # make up    Airflow with its UI, the DAG scheduled daily                    PORT=
 # make verify     what people read, compared with a rebuild from the raw rows          WAREHOUSE=
+# make compare    another dashboard's numbers beside these, and where to look next     KNOWN=known.csv WITHIN=5 WAREHOUSE=
 # make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints
 
 PYTHON ?= python3
@@ -10,9 +11,9 @@ GROWTH := PYTHONPATH=plugins $(BIN)/python -m growth
 export SAAS_GROWTH_SOURCE := $(or $(SOURCE),$(SAAS_GROWTH_SOURCE))
 export SAAS_GROWTH_SOURCE_PATH := $(or $(DATA),$(SAAS_GROWTH_SOURCE_PATH))
 export SAAS_GROWTH_SCALE := $(or $(SCALE),$(SAAS_GROWTH_SCALE))
-export DAY FROM REBUILD WAREHOUSE PORT
+export DAY FROM REBUILD WAREHOUSE PORT KNOWN WITHIN
 
-.PHONY: run up verify test prove bench lint constraints
+.PHONY: run up verify compare test prove bench lint constraints
 
 run: .venv/.runs
 	@$(GROWTH) run
@@ -22,6 +23,9 @@ up: .venv/.runs
 
 verify: .venv/.runs
 	@$(GROWTH) verify
+
+compare: .venv/.runs
+	@$(GROWTH) compare
 
 prove: .venv/.tests
 	WORLDS=$(or $(N),1000) $(BIN)/python -m pytest tests/test_roads.py -k any_road_ends

@@ -1,4 +1,4 @@
-"""The commands behind the Makefile: python -m growth run | up | verify | render."""
+"""The commands behind the Makefile: python -m growth run | up | verify | compare | render."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def main() -> int:
     commands.add_parser("run", help="run the DAG once and show the numbers")
     commands.add_parser("up", help="start Airflow with its UI")
     commands.add_parser("verify", help="compare what people read with a rebuild made aside")
+    commands.add_parser("compare", help="another dashboard's numbers beside these")
     render = commands.add_parser("render", help="write every statement, as the engine gets it, into a folder")
     render.add_argument("folder", type=Path)
     arguments = parser.parse_args()
@@ -30,6 +31,10 @@ def main() -> int:
             from growth.up import up
 
             return up(ROOT)
+        if arguments.command == "compare":
+            from growth.compare import compare
+
+            return compare(ROOT, os.environ)
         from growth import definitions
         from growth.sql import Sql
 
