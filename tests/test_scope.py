@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from worlds import Batches, Warehouse, WithDevices
 
-
 DAY = date(2026, 2, 17)
 
 
