@@ -281,7 +281,7 @@ def test_each_miss_has_a_table_that_exists_and_the_page_is_ascii_of_100_columns(
         ("2025-01,visitors,-5", "the value is '-5': write a number such as 1188."),
         ("2025-01,visitors,nan", "the value is 'nan': write a number"),
         ("2025-01,visitors,%", "the value is '%': write a number"),
-        ('2025-01,visit_to_signup_rate,"0,125"', "the value is '0,125': write a number such as 1188 or 12.5 %."),
+        ('2025-01,visit_to_signup_rate,"1,125 %"', "the value is '1,125 %': write a number such as 1188 or 12.5 %."),
         ("2025-01,visitors,5 %", "visitors is a count and '5 %' a percentage: write the number."),
         ("2025-01,visit_to_signup_rate,50", "is a fraction and 50 more than 1: write 50 % if it is one."),
         ("2025-01,visitors,1,188", "has 4 fields in place of 3: put quotes around a value with a comma in it."),
