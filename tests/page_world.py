@@ -78,7 +78,9 @@ class Server:
                 start_new_session=True,
             )
         try:
-            wait_until(lambda: process.poll() is not None or get_json(f"{self.url}/api/v2/version"), words=str(self.log))
+            wait_until(
+                lambda: process.poll() is not None or get_json(f"{self.url}/api/v2/version"), words=str(self.log)
+            )
             assert process.poll() is None, self.log.read_text()
             yield
         finally:

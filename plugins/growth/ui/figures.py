@@ -1,4 +1,4 @@
-"""From numbers to figures: pure functions. Colours are the templates' alone, so that a theme changes them all at once."""
+"""From numbers to figures: pure functions. Colours are the templates' alone: a theme changes them all."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from growth.ui.intervals import Rate
 
 THEMES = ("light", "dark")
 HEIGHT = 320
+RATES_HEIGHT = 360
+MOST_TICKS = 13
 ROW = 26  # of a heat map
 
-_FADED = 0.45
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_FADED = 0.6
 _STRIPES = "/"
 _BEHIND = "rgba(128, 128, 140, 0.5)"
 _COLOURS = {
@@ -22,9 +25,12 @@ _COLOURS = {
     "dark": ("#60a5fa", "#fbbf24", "#34d399", "#c084fc", "#f87171", "#22d3ee"),
 }
 _HEAT = {
-    "light": [[0, "#eff4fc"], [0.35, "#9dbdf5"], [1, "#1d4ed8"]],
-    "dark": [[0, "#1b2436"], [0.35, "#28477f"], [1, "#6aa6fb"]],
+    "light": [[0, "#f1f5fd"], [0.1, "#cfdefb"], [0.3, "#8db1f4"], [1, "#1d4ed8"]],
+    "dark": [[0, "#1a2338"], [0.1, "#22375f"], [0.3, "#2f5596"], [1, "#7fb2fc"]],
 }
+# From good to bad, and of how many how many; for either theme, and said in words beside them.
+_GRADES = ("#10b981", "#f59e0b", "#ef4444")
+_FLAGS = ("#3b82f6", "#ef4444", "#10b981")
 _TEXT = {"light": "#3f3f46", "dark": "#d4d4d8"}
 _LINES = {"light": "#e4e4e7", "dark": "#3f3f46"}
 
@@ -61,7 +67,14 @@ def _figure(traces: Sequence[Any], height: int = HEIGHT, **layout: Any) -> go.Fi
     layout = {
         "height": height,
         "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "xanchor": "left"},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 1.02,
+            "yanchor": "bottom",
+            "xanchor": "left",
+            "traceorder": "normal",
+        },
         "dragmode": False,
         "barcornerradius": 2,
     } | layout
@@ -70,7 +83,14 @@ def _figure(traces: Sequence[Any], height: int = HEIGHT, **layout: Any) -> go.Fi
 
 def _months_axis(months: Sequence[str]) -> dict[str, Any]:
     """Months are names here: as dates, Plotly would invent ticks between them."""
-    return {"type": "category", "categoryorder": "array", "categoryarray": list(months), "nticks": 13, "showgrid": False}
+    every = -(-len(months) // MOST_TICKS)
+    shown = list(months)[::every]
+    texts = []
+    for before, month in zip(["", *shown], shown, strict=False):
+        name = _MONTHS[int(month[5:7]) - 1]
+        texts.append(name if before[:4] == month[:4] else f"{name}<br>{month[:4]}")
+    order = {"categoryorder": "array", "categoryarray": list(months)}
+    return {"type": "category", **order, "tickvals": shown, "ticktext": texts, "showgrid": False}
 
 
 def bars(
@@ -78,27 +98,25 @@ def bars(
     series: Mapping[str, Sequence[float | None]],
     can_change: Sequence[bool] = (),
     stacked: bool = False,
-    height: int = HEIGHT,
 ) -> go.Figure:
-    """Bars for each label; those that can still change are pale and striped."""
+    """Bars for each month; those that can still change are pale and striped."""
     young = list(can_change) or [False] * len(labels)
     return _figure(
         [
             go.Bar(
                 name=escape(name, quote=False),
-                x=_labels(labels),
+                x=list(labels),
                 y=list(values),
                 marker={
                     "opacity": [_FADED if y else 1 for y in young],
-                    "pattern": {"shape": [_STRIPES if y else "" for y in young], "solidity": 0.3},
+                    "pattern": {"shape": [_STRIPES if y else "" for y in young], "solidity": 0.5},
                 },
                 hovertemplate="%{x}: %{y:,}",
             )
             for name, values in series.items()
         ],
-        height,
         barmode="stack" if stacked else "group",
-        xaxis=_months_axis(_labels(labels)),
+        xaxis=_months_axis(labels),
         yaxis={"rangemode": "tozero", "tickformat": ","},
         showlegend=len(series) > 1,
     )
@@ -119,9 +137,9 @@ def lying_bars(labels: Sequence[str], values: Sequence[float | None], texts: Seq
                 hovertemplate="%{y}: %{x:,}<extra></extra>",
             )
         ],
-        60 + 44 * len(labels),
+        max(RATES_HEIGHT, 60 + 44 * len(labels)),
         # Room for the text beside the longest bar.
-        xaxis={"range": [0, most * 1.75], "visible": False},
+        xaxis={"range": [0, most * 1.6], "visible": False},
         yaxis={"type": "category", "autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6},
         showlegend=False,
     )
@@ -138,7 +156,9 @@ def _whiskers(rates: Sequence[Rate]) -> dict[str, Any]:
     }
 
 
-def rates_by_month(months: Sequence[str], series: Mapping[str, Sequence[Rate]], can_change: Sequence[bool]) -> go.Figure:
+def rates_by_month(
+    months: Sequence[str], series: Mapping[str, Sequence[Rate]], can_change: Sequence[bool]
+) -> go.Figure:
     """Rates with their intervals; hollow and without a line to them where they can still change."""
     traces = []
     for name, rates in series.items():
@@ -158,7 +178,7 @@ def rates_by_month(months: Sequence[str], series: Mapping[str, Sequence[Rate]], 
         )
     return _figure(
         traces,
-        360,
+        RATES_HEIGHT,
         xaxis=_months_axis(months),
         yaxis={"rangemode": "tozero", "tickformat": ".0%"},
         showlegend=True,
@@ -190,7 +210,10 @@ def rates_by_channel(channels: Sequence[str], series: Mapping[str, Sequence[Rate
 
 
 def heat_map(
-    cohorts: Sequence[str], ages: Sequence[int], shares: Sequence[Sequence[float | None]], texts: Sequence[Sequence[str]]
+    cohorts: Sequence[str],
+    ages: Sequence[int],
+    shares: Sequence[Sequence[float | None]],
+    texts: Sequence[Sequence[str]],
 ) -> go.Figure:
     """A row for each cohort, the oldest on top, a column for each month of age; each cell says its number."""
     return _figure(
@@ -204,6 +227,7 @@ def heat_map(
                 textfont={"size": 11},
                 xgap=1,
                 ygap=1,
+                autocolorscale=True,
                 zmin=0,
                 zmax=1,
                 hoverongaps=False,
@@ -212,7 +236,7 @@ def heat_map(
             )
         ],
         80 + ROW * len(cohorts),
-        xaxis={"type": "category", "side": "top", "title": {"text": "months since the signup"}, "showgrid": False},
+        xaxis={"type": "category", "side": "top", "showgrid": False},
         yaxis={"type": "category", "autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6},
     )
 
@@ -226,29 +250,36 @@ def curves(
             name=name,
             x=list(range(len(values))),
             y=list(values),
-            mode="lines",
-            line={"width": 1, "color": _BEHIND},
-            showlegend=False,
+            mode="lines+markers",
+            line={"width": wide},
+            marker={"size": 5},
+            zorder=2,
             hovertemplate="month %{x}: %{y:.1%}",
         )
-        for name, values in behind.items()
+        for (name, values), wide in zip(before.items(), width, strict=True)
     ]
     traces += [
         go.Scatter(
             name=name,
             x=list(range(len(values))),
             y=list(values),
-            mode="lines+markers",
-            line={"width": wide},
-            marker={"size": 5},
+            mode="lines",
+            line={"width": 1, "color": _BEHIND},
+            zorder=1,
+            showlegend=False,
             hovertemplate="month %{x}: %{y:.1%}",
         )
-        for (name, values), wide in zip(before.items(), width, strict=True)
+        for name, values in behind.items()
     ]
     return _figure(
         traces,
         360,
-        xaxis={"title": {"text": "months since the signup"}, "dtick": 1, "tickmode": "auto", "nticks": 13},
+        xaxis={
+            "title": {"text": "months since the signup"},
+            "nticks": MOST_TICKS,
+            "showgrid": False,
+            "zeroline": False,
+        },
         yaxis={"rangemode": "tozero", "tickformat": ".0%"},
         showlegend=True,
     )
@@ -304,22 +335,38 @@ def stacked_lying_bars(labels: Sequence[str], series: Mapping[str, Sequence[floa
     )
 
 
-def distribution(labels: Sequence[str], series: Mapping[str, Sequence[int]]) -> go.Figure:
-    """Counts by parts of a scale, each part of one series or shared by two; by powers of ten, so that few are seen."""
+def distribution(froms: Sequence[int], series: Mapping[str, Sequence[int]]) -> go.Figure:
+    """Counts by parts of a scale, best series first; by powers of ten, so that few are seen beside many."""
     return _figure(
         [
             go.Bar(
                 name=escape(name, quote=False),
-                x=list(labels),
+                x=list(froms),
                 # Nothing has no place on such a scale.
                 y=[value or None for value in values],
-                hovertemplate="%{x}: %{y:,}",
+                hovertemplate="from %{x}: %{y:,}",
             )
             for name, values in series.items()
         ],
         barmode="overlay",
         bargap=0.1,
-        xaxis={"type": "category", "categoryorder": "array", "categoryarray": list(labels), "nticks": 11, "showgrid": False},
-        yaxis={"type": "log", "dtick": 1, "tickformat": ","},
+        xaxis={"title": {"text": "health score, from"}, "dtick": 10, "showgrid": False, "zeroline": False},
+        yaxis={"type": "log", "dtick": 1, "tickformat": ",", "range": [-0.3, None]},
         showlegend=True,
+        **({"colorway": _GRADES} if len(series) == len(_GRADES) else {}),
+    )
+
+
+def flags(labels: Sequence[str], series: Mapping[str, Sequence[int]]) -> go.Figure:
+    """Bars side by side for each label: of how many, how many need help, how many want more."""
+    return _figure(
+        [
+            go.Bar(name=name, x=_labels(labels), y=list(values), hovertemplate="%{x}: %{y:,}")
+            for name, values in series.items()
+        ],
+        barmode="group",
+        xaxis={"type": "category", "showgrid": False},
+        yaxis={"rangemode": "tozero", "tickformat": ",", "nticks": 6},
+        showlegend=True,
+        colorway=_FLAGS,
     )

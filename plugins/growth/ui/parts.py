@@ -57,7 +57,7 @@ class Tile:
     title: str
     value: str
     of: str
-    lines: Sequence[str] = ()
+    compared: Sequence[tuple[str, str, str]] = ()  # with when, what it was, of how many
     changes: str | None = None
 
 
@@ -93,6 +93,7 @@ class Sheet:
     title: str
     says: str
     table: Table
+    is_open: bool
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The page's SQL: files of include/sql/page as an engine gets them. What a request says is bound, never part of the text.
+"""The page's SQL: files of include/sql/page as an engine gets them. What a request says is bound, never pasted in.
 
 `python -m growth.ui.queries FOLDER` writes each query in its shapes, for a linter.
 """

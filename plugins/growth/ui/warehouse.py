@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import quote
 
-from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from growth.definitions import Definitions
 from growth.errors import UserError

@@ -62,7 +62,8 @@ def build(reader: Reader, filters: Filters, sees_emails: bool) -> Content:
         Chart(
             "stickiness",
             "Stickiness",
-            "Mean daily active users as a share of the month's active users: on how many of its days each came." + not_over,
+            "Mean daily active users as a share of the month's active users: on how many of its days each came."
+            + not_over,
             figures.lines(labels, {"stickiness": stickiness}, young, share=True),
             Table(["month", "stickiness"], [[s, percent(v)] for s, v in zip(starred, stickiness, strict=True)]),
             is_wide=False,

@@ -39,7 +39,7 @@ def _checks(rows: list[Row], run_id: str, failed: bool) -> Sheet:
     return Sheet(
         "checks",
         "Checks of the last run",
-        f"Run {run_id}{', which has not published' if failed else ''}: {counts}.",
+        f"{run_id}{', which has not published' if failed else ''}: {counts}.",
         Table(
             ["result", "table", "what must be true", "rows that say otherwise"],
             [
@@ -49,6 +49,7 @@ def _checks(rows: list[Row], run_id: str, failed: bool) -> Sheet:
             ],
             word_columns=3,
         ),
+        is_open=set(results) != {"passed"},
     )
 
 
@@ -69,13 +70,19 @@ def _rejects(rows: list[Row], landed: list[Row]) -> Chart | Note:
     return Chart(
         "rejects",
         "Rejected rows by reason",
-        f"{count(rejected)} of {count(total)} rows that have arrived ({percent(rejected / total if total else None)}) do"
-        " not count; the table rejects holds each with its content.",
+        f"{count(rejected)} of {count(total)} rows that have arrived ({percent(rejected / total if total else None)})"
+        " do not count; the table rejects holds each with its content.",
         figures.stacked_lying_bars(reasons, {t: [found.get((t, r), 0) for r in reasons] for t in tables}),
         Table(
             ["table", "reason", "first", "last", "rows"],
             [
-                [row["table_name"], row["reject_reason"], row["first_date"], row["last_date"], count(row["rows_rejected"])]
+                [
+                    row["table_name"],
+                    row["reject_reason"],
+                    row["first_date"],
+                    row["last_date"],
+                    count(row["rows_rejected"]),
+                ]
                 for row in rows
             ],
             word_columns=4,
@@ -92,8 +99,8 @@ def _causes(rows: list[Row]) -> Chart | Note:
     return Chart(
         "causes",
         "Restated cells by cause",
-        f"{count(sum(row['cells'] for row in rows))} cells changed after they counted as final: late events, corrections"
-        " and new definitions reach the past, and each change is written down.",
+        f"{count(sum(row['cells'] for row in rows))} cells changed after they counted as final: late events,"
+        " corrections and new definitions reach the past, and each change is written down.",
         figures.stacked_lying_bars(causes, {t: [found.get((t, c), 0) for c in causes] for t in tables}),
         Table(
             ["cause", "table", "cells"],

@@ -62,7 +62,10 @@ def _all_steps(steps: list[Step], cohorts: list[Row], is_final: bool, young: int
         figures.lying_bars(
             [words(step.people) for step in steps],
             people,
-            [f"{n:,} ({percent(r.value)})" if i else f"{n:,}" for i, (n, r) in enumerate(zip(people, of_first, strict=True))],
+            [
+                f"{n:,} ({percent(r.value)})" if i else f"{n:,}"
+                for i, (n, r) in enumerate(zip(people, of_first, strict=True))
+            ],
         ),
         Table(
             ["step", "people", f"of all {words(steps[0].people)}", "of the step before (95 % interval)"],
@@ -131,17 +134,15 @@ def _by_channel(steps: list[Step], rows: list[Row], is_final: bool, by_campaign:
             people[row["channel"]] = [n + (row[s.people] or 0) for n, s in zip(before, steps, strict=True)]
     largest = sorted(people, key=lambda channel: (-people[channel][0], channel))
     shown = largest[:CHANNELS]
-    rates = {
-        name: [rate(people[c][n + 1], people[c][n]) for c in shown] for n, name in enumerate(_names(steps))
-    }
+    rates = {name: [rate(people[c][n + 1], people[c][n]) for c in shown] for n, name in enumerate(_names(steps))}
     kind = "campaign" if by_campaign else "source"
     more = f" The largest {CHANNELS} of {len(largest)}." if len(largest) > CHANNELS else ""
     which = "Final cohorts only." if is_final else _said(is_final, 0)
     return Chart(
         "channels",
         f"Rates by {kind}",
-        f"The share of each step's people who reached the next, with its 95 % interval, by the {kind} that first brought"
-        f" them here; the one of most people comes first. {which}{more}",
+        f"The share of each step's people who reached the next, with its 95 % interval, by the {kind} that first"
+        f" brought them here; the one of most people comes first. {which}{more}",
         figures.rates_by_channel(shown, rates),
         Table(
             [kind, *(words(s.people) for s in steps), *(f"{name} (95 % interval)" for name in rates)],

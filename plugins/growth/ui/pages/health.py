@@ -89,7 +89,9 @@ def source(name: str, reader: Reader, sees_emails: bool) -> Source:
             Field("email", "E-mail", "u.email" if sees_emails else None, email),
             Field("plan_name", "Plan", "h.plan_name", lambda row: row["plan_name"] or NOTHING),
             Field("cohort_month", "Signed up", "h.cohort_month", lambda row: row["cohort_month"][:7]),
-            Field("last_active_date", "Last active", "h.last_active_date", lambda row: row["last_active_date"] or NOTHING),
+            Field(
+                "last_active_date", "Last active", "h.last_active_date", lambda row: row["last_active_date"] or NOTHING
+            ),
             Field(
                 "overall_health_score",
                 "Score",
@@ -114,9 +116,8 @@ def _distribution(reader: Reader, rows: list[Row]) -> Chart:
     return Chart(
         "scores",
         "Users by health score",
-        f"{reader.words.health.sentence.strip()} How many users score how much, on the as-of day; few stand beside many,"
-        " hence the scale by powers of ten.",
-        figures.distribution(labels, series),
+        f"{reader.words.health.sentence.strip()} Few users stand beside many: each line is ten times the one below.",
+        figures.distribution([int(part) for part in parts], series),
         Table(
             ["score", *statuses],
             [[label, *(count(series[s][n]) for s in statuses)] for n, label in enumerate(labels)],
@@ -138,10 +139,11 @@ def _statuses(reader: Reader, rows: list[Row]) -> Chart:
     return Chart(
         "statuses",
         "Paying users by status",
-        f"Of {count(users)} users, those who pay: how many are at risk, ready for an upsell, or neither.",
-        figures.bars(
+        f"Of {count(users)} users, those who pay: how many there are, how many of them are at risk, and how many ready for an upsell.",
+        figures.flags(
             statuses,
             {
+                "paying": [sums[s]["paying"] for s in statuses],
                 "at risk": [sums[s]["at_risk"] for s in statuses],
                 "ready for an upsell": [sums[s]["upsell_ready"] for s in statuses],
             },

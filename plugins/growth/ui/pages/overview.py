@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from growth.definitions import Step
 from growth.ui import figures
 from growth.ui.filters import Filters
 from growth.ui.intervals import rate
@@ -32,32 +33,30 @@ def build(reader: Reader, filters: Filters, sees_emails: bool) -> Content:
     return content
 
 
-def _before(rows: list[Row], key: str) -> Row | None:
-    return rows[-2] if len(rows) > 1 else None
-
-
 def _active(months: list[Row]) -> list[Tile]:
     if not months:
         return []
-    now, before = months[-1], _before(months, "activity_month")
+    now, before = months[-1], months[-2:-1]
     month = now["activity_month"][:7]
     changes = None if now["is_complete"] else _NOT_OVER
-    was = f"{before['activity_month'][:7]}: " if before else ""
     return [
         Tile(
             "signups",
             "Signups",
             count(now["signups"]),
-            f"in {month}, of {count(now['users'])} users in all",
-            [was + count(before["signups"])] if before else [],
+            f"in {month}",
+            [(was["activity_month"][:7], count(was["signups"]), "") for was in before],
             changes,
         ),
         Tile(
             "active_users",
             "Monthly active users",
             count(now["active_users"]),
-            f"in {month}: {percent(rate(now['active_users'], now['users']).value)} of {count(now['users'])} users",
-            [f"{was}{count(before['active_users'])} of {count(before['users'])}"] if before else [],
+            f"in {month}, of {count(now['users'])} users",
+            [
+                (was["activity_month"][:7], count(was["active_users"]), f"of {count(was['users'])} users")
+                for was in before
+            ],
             changes,
         ),
     ]
@@ -70,8 +69,8 @@ def _health(rows: list[Row]) -> list[Tile]:
             flag,
             title,
             count(number := sum(row[flag] for row in rows)),
-            f"{percent(rate(number, paying).value)} of {count(paying)} paying users",
-            ["As of today; earlier days are not kept"],
+            f"{percent(rate(number, paying).value)} of {count(paying)} paying users on the as-of day",
+            [("earlier days are not kept", "", "")],
         )
         for flag, title in (("at_risk", "At risk"), ("upsell_ready", "Ready for an upsell"))
     ]
@@ -79,28 +78,28 @@ def _health(rows: list[Row]) -> list[Tile]:
 
 def _rates(reader: Reader, cohorts: list[Row]) -> list[Tile]:
     """A tile for each pair of steps: the newest cohort, the one before, and the last that cannot change any more."""
+    if not cohorts:
+        return []
+    now, before = cohorts[-1], cohorts[-2:-1]
+    final = [row for row in cohorts[:-2] if row["is_mature"]][-1:]
     tiles = []
     for step, then in pairwise(reader.words.funnel.steps):
 
-        def share(row: Row, step=step, then=then) -> tuple[str, str]:
+        def share(row: Row, step: Step = step, then: Step = then) -> tuple[str, str]:
             found = rate(row[then.people], row[step.people])
-            return percent(found.value), f"{count(found.part)} of {count(found.whole)} {words(step.people)}"
+            return percent(found.value), f"{count(found.part)} of {count(found.whole)}"
 
-        if not cohorts:
-            break
-        now, before = cohorts[-1], _before(cohorts, "cohort_month")
         value, of = share(now)
-        lines = ["{}: {}, {}".format(before["cohort_month"][:7], *share(before))] if before else []
-        mature = [row for row in cohorts if row["is_mature"]]
-        if mature and mature[-1] not in (now, before):
-            lines.append("Last final one, {}: {}, {}".format(mature[-1]["cohort_month"][:7], *share(mature[-1])))
         tiles.append(
             Tile(
                 f"{step.noun}_to_{then.noun}",
                 capital(f"{words(step.noun)} to {words(then.noun)}"),
                 value,
-                f"{of}, cohort {now['cohort_month'][:7]}",
-                lines,
+                f"{of} {words(step.people)}, cohort {now['cohort_month'][:7]}",
+                [
+                    (row["cohort_month"][:7] + (" (final)" if row["is_mature"] else ""), *share(row))
+                    for row in final + before
+                ],
                 None if now["is_mature"] else f"Can still change until {now['matures_on']}",
             )
         )

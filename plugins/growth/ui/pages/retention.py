@@ -56,16 +56,13 @@ def _triangle(cohorts: Cells, ages: list[int]) -> Chart:
     return Chart(
         "triangle",
         "Who is active in the Nth month after the signup",
-        "Each row is a month of signups, each cell the share of them, in percent, who were active in that calendar"
-        " month. A star says that the month is not over.",
+        "Each row is a month of signups, each column a month since, each cell the share of them, in percent, who were"
+        " active in it. A star says that the month is not over.",
         figures.heat_map(
             list(cohorts),
             ages,
             [padded([r["retention_rate"] for r in rows], None) for rows in cohorts.values()],
-            [
-                padded([_cell(r) for r in rows], "")
-                for rows in cohorts.values()
-            ],
+            [padded([_cell(r) for r in rows], "") for rows in cohorts.values()],
         ),
         _table(cohorts, ages),
         least_width=90 + _CELL * len(ages),
@@ -91,9 +88,7 @@ def pooled(cohorts: Cells, ages: list[int]) -> list[float | None]:
 
 
 def _curves(cohorts: Cells, ages: list[int]) -> Chart:
-    curves = {
-        cohort: [r["retention_rate"] for r in rows if r["is_complete"]] for cohort, rows in cohorts.items()
-    }
+    curves = {cohort: [r["retention_rate"] for r in rows if r["is_complete"]] for cohort, rows in cohorts.items()}
     curves = {cohort: values for cohort, values in curves.items() if values}
     # A cohort of one month is a point: it tells nothing yet.
     newest = [cohort for cohort, values in curves.items() if len(values) > 1][-NEWEST:]

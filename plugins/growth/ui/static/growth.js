@@ -3,7 +3,7 @@
 
 const airflow = parent === window ? null : parent.document.documentElement;
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
-const colours = ["bg", "bg-subtle", "bg-muted", "fg", "fg-muted", "border", "brand-solid", "brand-contrast"];
+const colours = ["bg", "bg-muted", "fg", "border"];
 
 function theme() {
   const isDark = airflow ? airflow.classList.contains("dark") : systemIsDark.matches;
