@@ -25,7 +25,8 @@ from growth.ui.access import MAY_READ, SeesEmails
 from growth.ui.filters import Filters
 from growth.ui.listing import Source, as_csv
 from growth.ui.pages import PAGES, data_quality, health
-from growth.ui.warehouse import Reader, plain_errors, reading
+from growth.ui.reader import Reader
+from growth.ui.warehouse import plain_errors, reading
 
 log = logging.getLogger(__name__)
 

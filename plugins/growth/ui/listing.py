@@ -11,7 +11,7 @@ from typing import Any
 from growth.errors import UserError
 from growth.ui.filters import Filters
 from growth.ui.parts import Column, Listing
-from growth.ui.warehouse import Reader, Row
+from growth.ui.reader import Reader, Row
 
 PAGE_ROWS = 50
 _NO_LIMIT = 2**62

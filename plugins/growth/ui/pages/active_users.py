@@ -5,7 +5,7 @@ from __future__ import annotations
 from growth.ui import figures
 from growth.ui.filters import Filters
 from growth.ui.parts import Chart, Content, Note, Table, count, decimal, percent
-from growth.ui.warehouse import Reader
+from growth.ui.reader import Reader
 
 PATH = "active-users"
 TITLE = "Active users"

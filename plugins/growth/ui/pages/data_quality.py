@@ -7,7 +7,7 @@ from growth.ui import figures
 from growth.ui.filters import Filters
 from growth.ui.listing import Field, Source, page_of
 from growth.ui.parts import NOTHING, Chart, Content, Note, Sheet, Table, count, percent, words
-from growth.ui.warehouse import Reader, Row
+from growth.ui.reader import Reader, Row
 
 PATH = "data-quality"
 TITLE = "Data quality"

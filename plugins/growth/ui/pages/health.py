@@ -7,7 +7,7 @@ from growth.ui import figures
 from growth.ui.filters import Filters
 from growth.ui.listing import Field, Source, page_of
 from growth.ui.parts import NOTHING, Chart, Content, Note, Table, count, decimal, percent
-from growth.ui.warehouse import Reader, Row
+from growth.ui.reader import Reader, Row
 
 PATH = "health"
 TITLE = "Health"
@@ -139,7 +139,7 @@ def _statuses(reader: Reader, rows: list[Row]) -> Chart:
     return Chart(
         "statuses",
         "Paying users by status",
-        f"Of {count(users)} users, those who pay: how many there are, how many of them are at risk, and how many ready for an upsell.",
+        f"Of {count(users)} users, those who pay: how many they are, are at risk, are ready for an upsell.",
         figures.flags(
             statuses,
             {

@@ -9,7 +9,7 @@ from growth.ui import figures
 from growth.ui.filters import Filters
 from growth.ui.intervals import rate
 from growth.ui.parts import Chart, Content, Table, Tile, Tiles, capital, count, percent, words
-from growth.ui.warehouse import Reader, Row
+from growth.ui.reader import Reader, Row
 
 PATH = ""
 TITLE = "Overview"
