@@ -20,9 +20,9 @@ from markupsafe import Markup
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from growth.errors import UserError
-from growth.ui import figures, filters
+from growth.ui import figures
 from growth.ui.access import MAY_READ, SeesEmails
-from growth.ui.filters import Filters
+from growth.ui.filters import BadRequest, Filters, read
 from growth.ui.listing import Source, as_csv
 from growth.ui.pages import PAGES, data_quality, health
 from growth.ui.reader import Reader
@@ -79,7 +79,7 @@ def create_app() -> FastAPI:
 
     @app.exception_handler(UserError)
     def sentence(request: Request, error: UserError) -> Response:
-        return message(str(error), 503)
+        return message(str(error), 400 if isinstance(error, BadRequest) else 503)
 
     @app.exception_handler(Exception)
     def failed(request: Request, error: Exception) -> Response:
@@ -108,17 +108,10 @@ def create_app() -> FastAPI:
     return app
 
 
-def _asked(request: Request) -> Filters:
-    try:
-        return filters.read(request.query_params)
-    except UserError as error:
-        raise HTTPException(400, str(error)) from None
-
-
 def _page(page: ModuleType) -> Callable[..., Response]:
     # Not async: the database is asked in a thread.
     def show(request: Request, sees_emails: SeesEmails) -> Response:
-        asked = _asked(request)
+        asked = read(request.query_params)
         with reading() as reader:
             return HTMLResponse(render(page, reader, asked, sees_emails))
 
@@ -127,11 +120,11 @@ def _page(page: ModuleType) -> Callable[..., Response]:
 
 def _download(name: str, source: Callable[[Reader, bool], Source]) -> Callable[..., Response]:
     def download(request: Request, sees_emails: SeesEmails) -> Response:
-        asked = _asked(request)
+        asked = read(request.query_params)
         # The connection is open until the last row has been sent; what can go wrong is found before the first.
         with ExitStack() as stack:
             reader = stack.enter_context(reading())
-            rows = as_csv(_checked(source(reader, sees_emails), asked), reader, asked)
+            rows = as_csv(source(reader, sees_emails), reader, asked)
             first = next(rows)
             kept = stack.pop_all()
 
@@ -144,14 +137,6 @@ def _download(name: str, source: Callable[[Reader, bool], Source]) -> Callable[.
         return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=headers)
 
     return download
-
-
-def _checked(source: Source, asked: Filters) -> Source:
-    try:
-        source.asked(asked)
-    except UserError as error:
-        raise HTTPException(400, str(error)) from None
-    return source
 
 
 # --- From content to HTML

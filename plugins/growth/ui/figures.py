@@ -26,7 +26,7 @@ _COLOURS = {
 }
 _HEAT = {
     "light": [[0, "#f1f5fd"], [0.1, "#cfdefb"], [0.3, "#8db1f4"], [1, "#1d4ed8"]],
-    "dark": [[0, "#1a2338"], [0.1, "#22375f"], [0.3, "#2f5596"], [1, "#7fb2fc"]],
+    "dark": [[0, "#1a2338"], [0.1, "#22375f"], [0.3, "#2b5091"], [1, "#3f7fe6"]],
 }
 # From good to bad, and of how many how many; for either theme, and said in words beside them.
 _GRADES = ("#10b981", "#f59e0b", "#ef4444")

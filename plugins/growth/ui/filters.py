@@ -17,6 +17,10 @@ _SHARED = ("from", "to", "source", "campaign")
 _OWN = ("list", "q", "sort", "order", "page")
 
 
+class BadRequest(UserError):
+    """Somebody asked for what there is not."""
+
+
 @dataclass(frozen=True)
 class Filters:
     """Months are the first of a month, as in the tables; what was not asked for is None."""
@@ -75,19 +79,19 @@ class Filters:
 
 
 def read(query: Mapping[str, str]) -> Filters:
-    """The filters of a request. Raises UserError where one is none; names that nobody knows are passed over."""
+    """The filters of a request. Raises BadRequest where one is none; names that nobody knows are passed over."""
     asked = {name: query[name].strip() for name in (*_SHARED, *_OWN) if query.get(name, "").strip()}
     for name, value in asked.items():
         if len(value) > LONGEST or "\0" in value:
-            raise UserError(f"The filter {name} is longer than {LONGEST} characters, or no text: shorten it.")
+            raise BadRequest(f"The filter {name} is longer than {LONGEST} characters, or no text: shorten it.")
     for name in ("from", "to"):
         if name in asked and not _MONTH.fullmatch(asked[name]):
-            raise UserError(f"The filter {name} is {asked[name]!r}, which is no month: write it like 2026-10.")
+            raise BadRequest(f"The filter {name} is {asked[name]!r}, which is no month: write it like 2026-10.")
     since, until = (f"{asked[name]}-01" if name in asked else None for name in ("from", "to"))
     if since and until and since > until:
-        raise UserError(f"The period begins with {since[:7]} and ends with {until[:7]}, before it: swap them.")
+        raise BadRequest(f"The period begins with {since[:7]} and ends with {until[:7]}, before it: swap them.")
     if not re.fullmatch(r"[1-9]\d{0,5}", asked.get("page", "1")):
-        raise UserError(f"The page {asked['page']!r} is none: pages are numbers from 1 on.")
+        raise BadRequest(f"The page {asked['page']!r} is none: pages are numbers from 1 on.")
     return Filters(
         since,
         until,

@@ -6,14 +6,14 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
-from growth.errors import UserError
-from growth.ui.filters import Filters
+from growth.ui.filters import BadRequest, Filters
 from growth.ui.parts import Column, Listing
 from growth.ui.reader import Reader, Row
 
-PAGE_ROWS = 50
+PAGE_ROWS = 25
 _NO_LIMIT = 2**62
 # Rows for the network at once.
 _CSV_ROWS = 500
@@ -42,14 +42,14 @@ class Source:
     order: str
 
     def asked(self, filters: Filters) -> tuple[Field, str]:
-        """The column to sort by and the order. Raises UserError for one that the list has not."""
+        """The column to sort by and the order. Raises BadRequest for one that the list has not."""
         sortable = {field.name: field for field in self.fields if field.sort}
         name = filters.sort or self.sorted_by
         order = filters.order or (self.order if name == self.sorted_by else "asc")
         if name not in sortable:
-            raise UserError(f"The list cannot be sorted by {name!r}: choose one of {', '.join(sortable)}.")
+            raise BadRequest(f"The list cannot be sorted by {name!r}: choose one of {', '.join(sortable)}.")
         if order not in ("asc", "desc"):
-            raise UserError(f"The order {order!r} is none: write asc or desc.")
+            raise BadRequest(f"The order {order!r} is none: write asc or desc.")
         return sortable[name], order
 
     def rows(self, reader: Reader, filters: Filters, size: int, start: int) -> Iterator[Row]:
@@ -116,10 +116,12 @@ def page_of(
 
 def as_csv(source: Source, reader: Reader, filters: Filters) -> Iterator[str]:
     """All rows of the list as CSV, in its order."""
+    # Asked before the first line is given: what is wrong is still an answer of its own then.
     rows = source.rows(reader, filters, _NO_LIMIT, 0)
+    ahead = next(rows, None)
     yield _lines([[field.name for field in source.fields]])
     part: list[list[object]] = []
-    for row in rows:
+    for row in chain([ahead] if ahead else [], rows):
         part.append([(field.in_csv or field.text)(row) for field in source.fields])
         if len(part) == _CSV_ROWS:
             yield _lines(part)

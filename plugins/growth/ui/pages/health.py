@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from growth.errors import UserError
 from growth.ui import figures
-from growth.ui.filters import Filters
+from growth.ui.filters import BadRequest, Filters
 from growth.ui.listing import Field, Source, page_of
 from growth.ui.parts import NOTHING, Chart, Content, Note, Table, count, decimal, percent
 from growth.ui.reader import Reader, Row
@@ -61,7 +60,7 @@ def build(reader: Reader, filters: Filters, sees_emails: bool) -> Content:
 def _list(filters: Filters) -> str:
     name = filters.list or "at-risk"
     if name not in LISTS:
-        raise UserError(f"There is no list {name!r}: choose one of {', '.join(LISTS)}.")
+        raise BadRequest(f"There is no list {name!r}: choose one of {', '.join(LISTS)}.")
     return name
 
 
