@@ -14,6 +14,7 @@ THEMES = ("light", "dark")
 HEIGHT = 320
 RATES_HEIGHT = 360
 MOST_TICKS = 13
+MOST_MONTHS = 7  # as many as a phone has room for
 ROW = 26  # of a heat map
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -82,15 +83,15 @@ def _figure(traces: Sequence[Any], height: int = HEIGHT, **layout: Any) -> go.Fi
 
 
 def _months_axis(months: Sequence[str]) -> dict[str, Any]:
-    """Months are names here: as dates, Plotly would invent ticks between them."""
-    every = -(-len(months) // MOST_TICKS)
-    shown = list(months)[::every]
+    """Months are names here: as dates, Plotly would invent ticks between them. The last one is always said."""
+    every = -(-len(months) // MOST_MONTHS)
+    shown = list(months)[::-every][::-1]
     texts = []
     for before, month in zip(["", *shown], shown, strict=False):
         name = _MONTHS[int(month[5:7]) - 1]
         texts.append(name if before[:4] == month[:4] else f"{name}<br>{month[:4]}")
     order = {"categoryorder": "array", "categoryarray": list(months)}
-    return {"type": "category", **order, "tickvals": shown, "ticktext": texts, "showgrid": False}
+    return {"type": "category", **order, "tickvals": shown, "ticktext": texts, "tickangle": 0, "showgrid": False}
 
 
 def bars(

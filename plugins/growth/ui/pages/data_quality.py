@@ -39,7 +39,7 @@ def _checks(rows: list[Row], run_id: str, failed: bool) -> Sheet:
     return Sheet(
         "checks",
         "Checks of the last run",
-        f"{run_id}{', which has not published' if failed else ''}: {counts}.",
+        f"Run {run_id}{', which has not published' if failed else ''}: {counts}.",
         Table(
             ["result", "table", "what must be true", "rows that say otherwise"],
             [
