@@ -1,7 +1,8 @@
 # make run   everything set up, the DAG run once, a page on the terminal     DAY= FROM= SOURCE= DATA= WAREHOUSE= SCALE= REBUILD=1
 # make up    Airflow with its UI, the DAG scheduled daily                    PORT=
 # make verify     what people read, compared with a rebuild from the raw rows          WAREHOUSE=
-# make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints
+# make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints,
+# make screenshots (of the growth page, into docs/screenshots)
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +13,7 @@ export SAAS_GROWTH_SOURCE_PATH := $(or $(DATA),$(SAAS_GROWTH_SOURCE_PATH))
 export SAAS_GROWTH_SCALE := $(or $(SCALE),$(SAAS_GROWTH_SCALE))
 export DAY FROM REBUILD WAREHOUSE PORT
 
-.PHONY: run up verify test prove bench lint constraints
+.PHONY: run up verify test prove bench lint screenshots constraints
 
 run: .venv/.runs
 	@$(GROWTH) run
@@ -34,7 +35,12 @@ test: .venv/.tests
 
 lint: .venv/.tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	PYTHONPATH=plugins $(BIN)/python -m growth render .lint && $(BIN)/sqlfluff lint --disable-progress-bar .lint
+	PYTHONPATH=plugins $(BIN)/python -m growth render .lint
+	PYTHONPATH=plugins $(BIN)/python -m growth.ui.queries .lint
+	$(BIN)/sqlfluff lint --disable-progress-bar .lint
+
+screenshots: .venv/.tests
+	PYTHONPATH=plugins:tests $(BIN)/python tests/screenshots.py
 
 constraints:
 	uv pip compile --universal --python-version 3.11 --no-header --no-annotate -q requirements-dev.txt -o constraints.txt

@@ -108,7 +108,9 @@ class Visit:
         return self.page.frame_locator("iframe")
 
     def open(self, title: str) -> None:
+        self.growth.locator("html").evaluate("html => html.setAttribute('data-left', '')")
         self.growth.get_by_role("link", name=title, exact=True).click()
+        self.growth.locator("html:not([data-left])").wait_for(state="attached")
         expect(self.growth.get_by_role("heading", level=1, name=title)).to_be_visible()
         self.wait_for_charts()
 

@@ -138,7 +138,7 @@ def test_dialect_stands_in_the_engines_alone() -> None:
         r"\b(strftime|julianday|unixepoch|date_trunc|datetime|glob|json_\w+|ifnull|iif|pragma|rowid|group_concat|string_agg)\b"
         r"|::|\binsert or\b|\bcreate temp\b|\bbegin\b|\bcommit\b|\bdate\("
     )
-    for path in sql_files("staging", "intermediate", "marts", "checks", "scope", "run"):
+    for path in sql_files("staging", "intermediate", "marts", "checks", "scope", "run", "page"):
         assert not dialect.search(re.sub(r"\bdb\.\w+", "", code(path))), path
     assert dialect.search(code(SQL_FOLDER / "engines" / "sqlite.sql"))
 

@@ -16,7 +16,9 @@ select
     h.{{ reason }} as reason
     {% endif %}
 from dim_user_health as h
+{% if not counted or (searched and sees_emails) %}
 left join stg_users as u on h.user_id = u.user_id
+{% endif %}
 where h.{{ flag }} = 1
     {% if searched %}
     and (
