@@ -65,9 +65,9 @@ class Source:
         )
 
     def total(self, reader: Reader, filters: Filters) -> int:
-        (total,) = reader.row(
-            self.query, {"pattern": filters.pattern}, **self.shape, counted=True, searched=filters.q is not None
-        ).values()
+        """How many rows there are on all pages."""
+        shape = self.shape | {"sort": None, "descending": False, "searched": filters.q is not None}
+        (total,) = reader.row(self.query, {"pattern": filters.pattern}, **shape, counted=True).values()
         return total
 
 

@@ -25,9 +25,8 @@ SHAPES: dict[str, list[dict[str, Any]]] = {
     "funnel_cohorts": _CHANNELS,
     "funnel_channels": _CHANNELS,
     "campaigns": _CHANNELS,
-    "health": [{"points": 5}],
     "user_list": [
-        shape | {"flag": flag, "sort": "h.overall_health_score", "descending": d, "sees_emails": d}
+        shape | {"flag": flag, "sort": "u.email" if d else "h.plan_name", "descending": d, "sees_emails": d}
         for shape in _LISTS
         for flag in ("is_at_risk", "is_upsell_ready")
         for d in (False, True)

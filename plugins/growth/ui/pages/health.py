@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from growth.ui import figures
 from growth.ui.filters import BadRequest, Filters
 from growth.ui.listing import Field, Source, page_of
@@ -22,7 +24,7 @@ _MASK = "***"
 
 
 def build(reader: Reader, filters: Filters, sees_emails: bool) -> Content:
-    rows = reader.rows("health", points=POINTS)
+    rows = reader.rows("health")
     content = Content()
     if not rows:
         content.add(Note("Nobody has signed up yet."))
@@ -30,10 +32,7 @@ def build(reader: Reader, filters: Filters, sees_emails: bool) -> Content:
     content.add(_distribution(reader, rows))
     content.add(_statuses(reader, rows))
     name = _list(filters)
-    at_risk, upsell = (
-        reader.words.at_risk.sentence,
-        reader.words.upsell_ready.sentence,
-    )
+    sentence = (reader.words.at_risk if name == "at-risk" else reader.words.upsell_ready).sentence.strip()
     content.add(
         page_of(
             source(name, reader, sees_emails),
@@ -41,12 +40,11 @@ def build(reader: Reader, filters: Filters, sees_emails: bool) -> Content:
             filters,
             name=name,
             title="Who needs a call",
-            says=(at_risk if name == "at-risk" else upsell)
-            + ("" if sees_emails else " E-mail addresses are shown to those who may edit the DAG."),
+            says=sentence + ("" if sees_emails else " E-mail addresses are shown to those who may edit the DAG."),
             download=f"{name}.csv",
             tabs=[
                 (
-                    f"{title} ({count(sum(row[flag.removeprefix('is_')] for row in rows))})",
+                    f"{title} ({count(sum(row['users'] for row in rows if row[flag]))})",
                     filters.address(list=other, sort=None, order=None, page=None, q=None),
                     other == name,
                 )
@@ -65,26 +63,25 @@ def _list(filters: Filters) -> str:
 
 
 def masked(text: str | None) -> str:
-    """An address of which the first letter is left. A user's id may be one."""
-    if not text:
-        return NOTHING
-    return f"{text[0]}{_MASK}@{_MASK}" if "@" in text else text
+    """What is left of an address: its first letter."""
+    return f"{text[0]}{_MASK}@{_MASK}" if text else NOTHING
 
 
 def source(name: str, reader: Reader, sees_emails: bool) -> Source:
     """One of the lists. Without the right to see addresses they are neither shown nor searched nor sorted by."""
 
-    def personal(text: str | None) -> str:
-        return (text or NOTHING) if sees_emails else masked(text)
-
     def email(row: Row) -> str:
-        return personal(row["email"]) if sees_emails or "@" in (row["email"] or "@") else _MASK
+        return (row["email"] or NOTHING) if sees_emails else masked(row["email"])
+
+    def user(row: Row) -> str:
+        # An address may be a user's id.
+        return masked(row["user_id"]) if "@" in row["user_id"] and not sees_emails else row["user_id"]
 
     return Source(
         "user_list",
         {"flag": LISTS[name][1], "sees_emails": sees_emails},
         [
-            Field("user_id", "User", "h.user_id" if sees_emails else None, lambda row: personal(row["user_id"])),
+            Field("user_id", "User", "h.user_id", user),
             Field("email", "E-mail", "u.email" if sees_emails else None, email),
             Field("plan_name", "Plan", "h.plan_name", lambda row: row["plan_name"] or NOTHING),
             Field("cohort_month", "Signed up", "h.cohort_month", lambda row: row["cohort_month"][:7]),
@@ -107,16 +104,20 @@ def source(name: str, reader: Reader, sees_emails: bool) -> Source:
 
 
 def _distribution(reader: Reader, rows: list[Row]) -> Chart:
-    parts = [float(part) for part in range(0, 100, POINTS)]
+    parts = range(0, 100, POINTS)
     statuses = [status.name for status in reader.words.health.statuses]
-    found = {(row["health_status"], float(row["from_score"])): row["users"] for row in rows}
-    labels = [f"{part:.0f} to {part + POINTS:.0f}" for part in parts]
-    series = {status: [found.get((status, part), 0) for part in parts] for status in statuses}
+    found: Counter[tuple[str, int]] = Counter()
+    for row in rows:
+        # Who scores 100 is in the last part.
+        part = min(int(row["overall_health_score"] // POINTS) * POINTS, parts[-1])
+        found[row["health_status"], part] += row["users"]
+    labels = [f"{part} to {part + POINTS}" for part in parts]
+    series = {status: [found[status, part] for part in parts] for status in statuses}
     return Chart(
         "scores",
         "Users by health score",
         f"{reader.words.health.sentence.strip()} Few users stand beside many: each line is ten times the one below.",
-        figures.distribution([int(part) for part in parts], series),
+        figures.distribution(parts, series),
         Table(
             ["score", *statuses],
             [[label, *(count(series[s][n]) for s in statuses)] for n, label in enumerate(labels)],
@@ -129,8 +130,11 @@ def _statuses(reader: Reader, rows: list[Row]) -> Chart:
     statuses = [status.name for status in reader.words.health.statuses]
     sums = {
         status: {
-            key: sum(row[key] for row in rows if row["health_status"] == status)
-            for key in ("users", "paying", "at_risk", "upsell_ready")
+            "users": sum(row["users"] for row in rows if row["health_status"] == status),
+            **{
+                key: sum(row["users"] for row in rows if row["health_status"] == status and row[f"is_{key}"])
+                for key in ("paying", "at_risk", "upsell_ready")
+            },
         }
         for status in statuses
     }

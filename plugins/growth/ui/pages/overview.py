@@ -23,7 +23,7 @@ def build(reader: Reader, filters: Filters, sees_emails: bool) -> Content:
     filters = Filters().within([row["month"] for row in reader.rows("months")])
     cohorts = reader.rows("funnel_cohorts", filters.bound, by_source=False, by_campaign=False)
     months = reader.rows("active_months", filters.bound)
-    health = reader.rows("health", points=5)
+    health = reader.rows("flags")
     content = Content()
     content.add(Tiles("People", [*_active(months), *_health(health)]))
     if tiles := _rates(reader, cohorts):
@@ -63,12 +63,12 @@ def _active(months: list[Row]) -> list[Tile]:
 
 
 def _health(rows: list[Row]) -> list[Tile]:
-    paying = sum(row["paying"] for row in rows)
+    paying = sum(row["users"] for row in rows if row["is_paying"])
     return [
         Tile(
             flag,
             title,
-            count(number := sum(row[flag] for row in rows)),
+            count(number := sum(row["users"] for row in rows if row[f"is_{flag}"])),
             f"{percent(rate(number, paying).value)} of {count(paying)} paying users on the as-of day",
             [("earlier days are not kept", "", "")],
         )
