@@ -256,22 +256,34 @@ def test_the_triangle_has_every_cell(page: Probe, small: Path) -> None:
         assert [share for share in shares if share is not None] == [rate for (rate,) in expected]
 
 
-def test_active_users_add_up_over_the_cohorts(page: Probe, small: Path) -> None:
-    text = page.get("/active-users").text
-    came_back, new = figure(text, "monthly")["data"]
-    for month, total in zip(came_back["x"], map(sum, zip(came_back["y"], new["y"], strict=True)), strict=True):
-        ((expected, users_days, days),) = ask(
+def test_calendar_months_count_each_user_once(page: Probe, small: Path) -> None:
+    before, new = figure(page.get("/active-users").text, "monthly")["data"]
+    drawn = dict(zip(before["x"], map(sum, zip(before["y"], new["y"], strict=True)), strict=True))
+    assert drawn == dict(
+        ask(
             small,
-            "select count(distinct user_id), count(*), julianday(?, '+1 month') - julianday(?)"
-            " from int_user_engagement where date(activity_day * 86400, 'unixepoch') like ?",
-            f"{month}-01",
-            f"{month}-01",
-            f"{month}%",
+            "select substr(activity_month, 1, 7), count(distinct user_id) from int_user_engagement"
+            " where activity_month >= '2025-11-01' group by 1",
         )
-        assert total == expected, month
-        at = came_back["x"].index(month)
-        assert figure(text, "daily")["data"][0]["y"][at] == pytest.approx(users_days / days)
-        assert figure(text, "stickiness")["data"][0]["y"][at] == pytest.approx(users_days / days / expected)
+    )
+
+
+def test_active_users_by_day_are_the_marts(page: Probe, small: Path) -> None:
+    text = page.get("/active-users?from=2025-03&to=2025-05").text
+    days = ask(
+        small,
+        "select activity_date, daily_active_users, weekly_active_users, monthly_active_users, stickiness"
+        " from fct_active_users where activity_date between '2025-03-01' and '2025-05-31' order by 1",
+    )
+    assert [trace["x"] for trace in figure(text, "daily")["data"]] == [[d[0] for d in days]] * 3
+    assert [trace["y"] for trace in figure(text, "daily")["data"]] == [[d[n] for d in days] for n in (1, 2, 3)]
+    assert figure(text, "stickiness")["data"][0]["y"] == [d[4] for d in days]
+    ends = ask(
+        small,
+        "select retained_users, resurrected_users, new_users, -dormant_users from fct_active_users"
+        " where activity_date in ('2025-03-31', '2025-04-30', '2025-05-31') order by activity_date",
+    )
+    assert [trace["y"] for trace in figure(text, "lifecycle")["data"]] == [list(n) for n in zip(*ends, strict=True)]
 
 
 def test_the_distribution_counts_every_user_once(page: Probe, small: Path) -> None:

@@ -19,7 +19,7 @@ PAGES = {
     "Overview": ["months"],
     "Funnel": ["funnel", "rates", "people", "channels"],
     "Retention": ["triangle", "curves"],
-    "Active users": ["monthly", "daily", "stickiness"],
+    "Active users": ["daily", "lifecycle", "stickiness", "monthly"],
     "Health": ["scores", "statuses"],
     "Data quality": ["rejects", "causes"],
 }

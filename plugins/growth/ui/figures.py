@@ -286,32 +286,48 @@ def curves(
     )
 
 
-def lines(
-    labels: Sequence[str],
-    series: Mapping[str, Sequence[float | None]],
-    can_change: Sequence[bool] = (),
-    share: bool = False,
-) -> go.Figure:
-    """A line for each series; hollow where a month is not over."""
-    young = list(can_change) or [False] * len(labels)
+def days(dates: Sequence[str], series: Mapping[str, Sequence[float | None]], share: bool = False) -> go.Figure:
+    """A line for each series, from day to day."""
     number = ".1%" if share else ",.0f"
     return _figure(
         [
             go.Scatter(
                 name=escape(name, quote=False),
-                x=list(labels),
+                x=list(dates),
                 y=list(values),
-                mode="lines+markers",
-                line={"width": 2},
-                marker={"size": 8, "symbol": ["circle-open" if y else "circle" for y in young]},
-                hovertemplate=f"%{{x}}: %{{y:{number}}}",
+                mode="lines",
+                line={"width": 1.5},
+                hovertemplate=f"%{{x|%Y-%m-%d}}: %{{y:{number}}}",
             )
             for name, values in series.items()
         ],
-        280,
-        xaxis=_months_axis(labels),
+        xaxis={"type": "date", "nticks": 7, "tickformat": "%b\n%Y", "hoverformat": "%Y-%m-%d", "showgrid": False},
         yaxis={"rangemode": "tozero", "tickformat": ".0%" if share else ","},
         showlegend=len(series) > 1,
+    )
+
+
+def came_and_left(
+    months: Sequence[str], active: Mapping[str, Sequence[int]], left: Mapping[str, Sequence[int]]
+) -> go.Figure:
+    """What the active users of each month are made of, above the line; who has left, below it."""
+    signed = {name: (values, 1) for name, values in active.items()}
+    signed |= {name: (values, -1) for name, values in left.items()}
+    return _figure(
+        [
+            go.Bar(
+                name=escape(name, quote=False),
+                x=list(months),
+                y=[sign * value for value in values],
+                customdata=list(values),
+                hovertemplate="%{x}: %{customdata:,}",
+            )
+            for name, (values, sign) in signed.items()
+        ],
+        barmode="relative",
+        xaxis=_months_axis(months),
+        yaxis={"tickformat": ","},
+        showlegend=True,
     )
 
 
