@@ -301,7 +301,8 @@ def days(dates: Sequence[str], series: Mapping[str, Sequence[float | None]], sha
             )
             for name, values in series.items()
         ],
-        xaxis={"type": "date", "nticks": 7, "tickformat": "%b\n%Y", "hoverformat": "%Y-%m-%d", "showgrid": False},
+        xaxis={"type": "date", "nticks": 7, "tickformat": "%b\n%Y", "hoverformat": "%Y-%m-%d", "showgrid": False}
+        | {"ticklabelstandoff": 8},
         yaxis={"rangemode": "tozero", "tickformat": ".0%" if share else ","},
         showlegend=len(series) > 1,
     )
