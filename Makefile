@@ -4,7 +4,8 @@
 # make compare  your dashboard's numbers beside these, and where to look next  KNOWN=known.csv WITHIN=5 WAREHOUSE=
 # make verify   what people read, compared with a rebuild from the raw rows    WAREHOUSE=
 # make erase    people are forgotten, in every table                           USER= BY= WHY= WAREHOUSE=
-# make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints
+# make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints,
+# make screenshots (of the growth page, into docs/screenshots)
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,7 +17,7 @@ export SAAS_GROWTH_SCALE := $(or $(SCALE),$(SAAS_GROWTH_SCALE))
 export DAY := $(or $(TO),$(DAY))
 export FROM REBUILD WAREHOUSE PORT KNOWN WITHIN
 
-.PHONY: run up preview verify compare erase test prove bench lint constraints
+.PHONY: run up preview verify compare erase test prove bench lint screenshots constraints
 
 run: .venv/.runs
 	@$(GROWTH) run
@@ -51,7 +52,12 @@ test: .venv/.tests
 
 lint: .venv/.tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	PYTHONPATH=plugins $(BIN)/python -m growth render .lint && $(BIN)/sqlfluff lint --disable-progress-bar .lint
+	PYTHONPATH=plugins $(BIN)/python -m growth render .lint
+	PYTHONPATH=plugins $(BIN)/python -m growth.ui.queries .lint
+	$(BIN)/sqlfluff lint --disable-progress-bar .lint
+
+screenshots: .venv/.tests
+	PYTHONPATH=plugins:tests $(BIN)/python tests/screenshots.py
 
 constraints:
 	uv pip compile --universal --python-version 3.11 --no-header --no-annotate -q requirements-dev.txt -o constraints.txt
