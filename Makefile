@@ -1,9 +1,11 @@
-# make run   everything set up, the DAG run once, a page on the terminal     DAY= FROM= TO= SOURCE= DATA= WAREHOUSE= SCALE= REBUILD=1
-# make up    Airflow with its UI, the DAG scheduled daily                    PORT=
-# make preview    what files would become, shown on a sample; writes nothing   SOURCE= DATA=
-# make verify     what people read, compared with a rebuild from the raw rows          WAREHOUSE=
-# make erase  people are forgotten, in every table                        USER= BY= WHY= WAREHOUSE=
-# make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints
+# make run      everything set up, the DAG run once, a page on the terminal    DAY= FROM= TO= SOURCE= DATA= WAREHOUSE= SCALE= REBUILD=1
+# make up       Airflow with its UI, the DAG scheduled daily                   PORT=
+# make preview  what files would become, shown on a sample; writes nothing     SOURCE= DATA=
+# make compare  your dashboard's numbers beside these, and where to look next  KNOWN=known.csv WITHIN=5 WAREHOUSE=
+# make verify   what people read, compared with a rebuild from the raw rows    WAREHOUSE=
+# make erase    people are forgotten, in every table                           USER= BY= WHY= WAREHOUSE=
+# make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints,
+# make screenshots (of the growth page, into docs/screenshots)
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,9 +15,9 @@ export SAAS_GROWTH_SOURCE := $(or $(SOURCE),$(SAAS_GROWTH_SOURCE))
 export SAAS_GROWTH_SOURCE_PATH := $(or $(DATA),$(SAAS_GROWTH_SOURCE_PATH))
 export SAAS_GROWTH_SCALE := $(or $(SCALE),$(SAAS_GROWTH_SCALE))
 export DAY := $(or $(TO),$(DAY))
-export FROM REBUILD WAREHOUSE PORT
+export FROM REBUILD WAREHOUSE PORT KNOWN WITHIN
 
-.PHONY: run up preview verify erase test prove bench lint constraints
+.PHONY: run up preview verify compare erase test prove bench lint screenshots constraints
 
 run: .venv/.runs
 	@$(GROWTH) run
@@ -28,6 +30,9 @@ preview: .venv/.runs
 
 verify: .venv/.runs
 	@$(GROWTH) verify
+
+compare: .venv/.runs
+	@$(GROWTH) compare
 
 # USER also is the name of whoever is logged in: only one that is given here counts.
 erase: export SAAS_GROWTH_ERASE_USERS := $(if $(filter command,$(firstword $(origin USER))),$(USER))
@@ -47,7 +52,12 @@ test: .venv/.tests
 
 lint: .venv/.tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	PYTHONPATH=plugins $(BIN)/python -m growth render .lint && $(BIN)/sqlfluff lint --disable-progress-bar .lint
+	PYTHONPATH=plugins $(BIN)/python -m growth render .lint
+	PYTHONPATH=plugins $(BIN)/python -m growth.ui.queries .lint
+	$(BIN)/sqlfluff lint --disable-progress-bar .lint
+
+screenshots: .venv/.tests
+	PYTHONPATH=plugins:tests $(BIN)/python tests/screenshots.py
 
 constraints:
 	uv pip compile --universal --python-version 3.11 --no-header --no-annotate -q requirements-dev.txt -o constraints.txt

@@ -52,6 +52,7 @@ with DAG(
             "fct_acquisition_funnel",
             "fct_acquisition_funnel_by_channel",
             "fct_engagement_cohorts",
+            "fct_active_users",
             "dim_user_health",
         )
     ]

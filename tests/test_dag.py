@@ -75,6 +75,9 @@ def test_each_layer_waits_for_the_checks_of_the_one_above(parsed):
     assert above["claim"] == set()
     for step in (
         ["generate"],
+        ["int_id_links"],
+        ["int_identities"],
+        ["check_identity"],
         models.tables("staging"),
         ["check_staging"],
         models.tables("intermediate"),

@@ -180,6 +180,8 @@ MISTAKES: list[tuple[str, Any, str]] = [
     # Who may leave, who may want more
     ("at_risk.below_score", 101, "at_risk.below_score: "),
     ("at_risk.after_signup_days", -1, "at_risk.after_signup_days: "),
+    ("active.week_days", 29, "active: a week of 29 days is longer than a month of 28 days"),
+    ("active.month_days", 0, "active.month_days: input should be greater than or equal to 1"),
     ("upsell_ready.active_days", 29, "upsell_ready.active_days: nobody has so many in 28 days"),
     ("upsell_ready.features", 7, "upsell_ready.features: there are only 6 features"),
     ("upsell_ready.features", 0, "upsell_ready.features: "),
@@ -367,6 +369,8 @@ CHANGES: list[tuple[str, Any]] = [
     ("identity.no_ids", ["x"]),
     ("subscriptions.default_currency", "EUR"),
     ("active.meaningful_events", ["feature_used"]),
+    ("active.week_days", 5),
+    ("active.month_days", 30),
     ("funnel.cohort_by", "signup"),
     (STEP + "visit.any_of", ["activated"]),
     (STEP + "visit.implied_by", []),

@@ -690,7 +690,7 @@ def test_an_empty_day_moves_the_day_and_keeps_the_numbers(warehouse):
 def test_a_leap_day_is_a_day_and_one_that_is_none_is_rejected(warehouse):
     users = [
         {"user_id": "leap", "signup_date": "2028-02-29"},
-        {"user_id": "none", "signup_date": "2027-02-29"},
+        {"user_id": "no such day", "signup_date": "2027-02-29"},
         {"user_id": "century", "signup_date": "2000-02-29"},
     ]
     events = [
@@ -704,7 +704,7 @@ def test_a_leap_day_is_a_day_and_one_that_is_none_is_rejected(warehouse):
     # Seven days after the 29th of February is the 7th of March; the 8th of March is one too late.
     assert people(w.connection) == [("2000-02-01", 1, 1, 0), ("2028-02-01", 1, 1, 1)]
     assert w.query("select reject_reason, json_extract(content, '$.user_id') from rejects") == [
-        ("unreadable signup date", "none")
+        ("unreadable signup date", "no such day")
     ]
     assert w.query(
         "select months_since_signup, active_users, is_complete from fct_engagement_cohorts"

@@ -138,7 +138,7 @@ def test_dialect_stands_in_the_engines_alone() -> None:
         r"\b(strftime|julianday|unixepoch|date_trunc|datetime|glob|json_\w+|ifnull|iif|pragma|rowid|group_concat|string_agg)\b"
         r"|::|\binsert or\b|\bcreate temp\b|\bbegin\b|\bcommit\b|\bdate\("
     )
-    for path in sql_files("staging", "intermediate", "marts", "checks", "scope", "run"):
+    for path in sql_files("staging", "intermediate", "marts", "checks", "scope", "run", "page"):
         assert not dialect.search(re.sub(r"\bdb\.\w+", "", code(path))), path
     assert dialect.search(code(SQL_FOLDER / "engines" / "sqlite.sql"))
 
@@ -282,6 +282,7 @@ def test_the_columns_that_queries_rely_on_are_there(table: str, published: Wareh
     [
         ("fct_acquisition_funnel", "cohort_month"),
         ("fct_engagement_cohorts", "cohort_month || activity_month"),
+        ("fct_active_users", "activity_date"),
         ("dim_user_health", "user_id"),
     ],
 )
@@ -315,6 +316,7 @@ USERS, EVENTS, SUBSCRIPTIONS = "stg_users", "stg_events", "stg_subscriptions"
 STEPS, DAYS, USES = "int_funnel_steps", "int_user_engagement", "int_feature_usage"
 FUNNEL, CHANNELS = "fct_acquisition_funnel", "fct_acquisition_funnel_by_channel"
 COHORTS, HEALTH = "fct_engagement_cohorts", "dim_user_health"
+ACTIVE = "fct_active_users"
 
 KEYS = {model.name: ", ".join(model.key) for model in MODELS}
 SCOPES = {model.name: ", ".join(model.scope) for model in MODELS}
@@ -517,6 +519,25 @@ PLANTED: dict[str, list[list[str]]] = {
     "fct_engagement_cohorts__sizes_add_up_to_the_users": [
         build(COHORTS, "cohort_size = cohort_size + 1", "months_since_signup = 0"),
         [f"delete from building__{COHORTS} where months_since_signup = 0"],
+    ],
+    "fct_active_users__parts_add_up": [
+        build(ACTIVE, change)
+        for change in (
+            "new_users = new_users + 1",
+            "new_users = -1, retained_users = retained_users + new_users + 1",
+            "retained_users = -1, new_users = new_users + retained_users + 1",
+            "resurrected_users = -1, new_users = new_users + resurrected_users + 1",
+            "dormant_users = -1",
+            "daily_active_users = weekly_active_users + 1",
+            "weekly_active_users = monthly_active_users + 1",
+            "stickiness = 1.1",
+            "stickiness = -0.1",
+        )
+    ],
+    "fct_active_users__counts_every_active_day": [
+        build(ACTIVE, "daily_active_users = daily_active_users + 1"),
+        [f"delete from building__{ACTIVE} where activity_date = '2026-10-15'"],
+        [f"delete from building__{ACTIVE}"],
     ],
     "dim_user_health__counts_are_in_range": [
         build(HEALTH, "active_days_28d = -1"),

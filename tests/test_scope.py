@@ -7,9 +7,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from worlds import Batches, Warehouse
-
-from growth.sources.synthetic import Synthetic
+from worlds import Batches, Warehouse, WithDevices
 
 DAY = date(2026, 2, 17)
 
@@ -17,7 +15,7 @@ DAY = date(2026, 2, 17)
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Every table before and after a day's run on top of fifteen months, and what was in scope when it published."""
-    source = Synthetic(scale=0.3)
+    source = WithDevices(scale=0.3)
     warehouse = Warehouse(tmp_path_factory.mktemp("scope") / "warehouse.db", source)
     warehouse.run(source.first_day, date(2026, 2, 16))
 

@@ -1,4 +1,4 @@
-"""The commands behind the Makefile: python -m growth run | up | preview | verify | erase | render."""
+"""The commands behind the Makefile: python -m growth run | up | preview | verify | compare | erase | render."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def main() -> int:
     commands.add_parser("preview", help="show what a source would land, on a sample, and write nothing")
     commands.add_parser("verify", help="compare what people read with a rebuild made aside")
     commands.add_parser("erase", help="forget people, in every table")
+    commands.add_parser("compare", help="another dashboard's numbers beside these")
     render = commands.add_parser("render", help="write every statement, as the engine gets it, into a folder")
     render.add_argument("folder", type=Path)
     arguments = parser.parse_args()
@@ -40,6 +41,10 @@ def main() -> int:
             from growth.preview import preview
 
             return preview()
+        if arguments.command == "compare":
+            from growth.compare import compare
+
+            return compare(ROOT, os.environ)
         from growth import definitions
         from growth.sql import Sql
 

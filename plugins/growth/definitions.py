@@ -94,6 +94,14 @@ class Identity(Word):
 
 class Active(Word):
     meaningful_events: Values
+    week_days: Annotated[int, Field(ge=1, le=366)]
+    month_days: Annotated[int, Field(ge=1, le=366)]
+
+    @model_validator(mode="after")
+    def _weeks_fit_into_months(self) -> Active:
+        if self.week_days > self.month_days:
+            raise ValueError(f"a week of {self.week_days} days is longer than a month of {self.month_days} days")
+        return self
 
 
 class ActiveDays(Strict):

@@ -156,7 +156,6 @@ def prepare(connection: Any, sql: Sql) -> None:
     if known:
         (prepared,) = connection.execute("select prepared_hash from run_state").fetchone() or (None,)
         if prepared == sql.definitions_hash:
-            drop_obsolete_columns(connection, sql)
             return
     connection.execute("begin immediate")
     try:

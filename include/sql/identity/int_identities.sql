@@ -5,27 +5,27 @@
 -- indexes: person_id
 -- words: identity
 {% set begin, end = '-9000000000000000', '9000000000000000' %}
-with recursive groups (id, other_id) as (
+with recursive reached (id, other_id) as (
     -- All ids that links lead to, however many stand between.
-    select id, id from scope__int_identities
+    select id, id as other_id from scope__int_identities
     union
-    select g.id, l.other_id
-    from groups as g
-    {{ db.join }} int_id_links as l on g.other_id = l.id
+    select r.id, l.other_id
+    from reached as r
+    {{ db.join }} int_id_links as l on r.other_id = l.id
     where {{ words.unites('l') }}
 ),
 
 seen as (
     -- Every time that a user was seen on a device, or on one that is the same.
-    select g.id, l.linked_ms, l.other_id as user_id
-    from groups as g
-    {{ db.join }} int_id_links as l on g.other_id = l.id and l.kind = 'seen_user'
-    where {{ words.is_device('g.id') }}
+    select r.id, l.linked_ms, l.other_id as user_id
+    from reached as r
+    {{ db.join }} int_id_links as l on r.other_id = l.id and l.kind = 'seen_user'
+    where {{ words.is_device('r.id') }}
 ),
 
 users (id, other_id) as (
     -- The same for the users who were seen.
-    select user_id, user_id from seen
+    select user_id as id, user_id as other_id from seen
     union
     select u.id, l.other_id
     from users as u
@@ -44,7 +44,11 @@ named as (
                 where l.id = m.other_id and l.kind = 'same' and l.is_alias = 1
             ) > 0, m.other_id
         ) as place
-    from (select id, other_id from groups union select id, other_id from users) as m
+    from (
+        select id, other_id from reached
+        union
+        select id, other_id from users
+    ) as m
 ),
 
 {% include 'identity/turns.sql' %}

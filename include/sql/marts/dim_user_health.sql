@@ -1,6 +1,7 @@
 -- How well each signed-up user is doing on the as-of day, who may leave and who may want more.
 -- grain: user_id
 -- scope: user_id
+-- indexes: is_at_risk, is_upsell_ready, is_paying, health_status, overall_health_score
 -- words: health, at_risk, upsell_ready, active, subscriptions
 {% set h = definitions.health %}
 {% set up = definitions.upsell_ready %}

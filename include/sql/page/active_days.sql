@@ -1,0 +1,14 @@
+-- Active users on each day of a period.
+select
+    activity_date,
+    daily_active_users,
+    weekly_active_users,
+    monthly_active_users,
+    stickiness,
+    new_users,
+    retained_users,
+    resurrected_users,
+    dormant_users
+from fct_active_users
+where activity_month between {{ db.param('since') }} and {{ db.param('until') }}
+order by activity_date

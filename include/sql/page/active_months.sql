@@ -1,0 +1,14 @@
+-- Who was active in each calendar month. Cohorts have nobody in common, so that their users may be added up.
+select
+    activity_month,
+    sum(active_users) as active_users,
+    sum(case when months_since_signup = 0 then active_users else 0 end) as new_users,
+    sum(case when months_since_signup = 0 then cohort_size else 0 end) as signups,
+    sum(cohort_size) as users,
+    sum(active_user_days) as active_user_days,
+    max(days_observed) as days_observed,
+    min(is_complete) as is_complete
+from fct_engagement_cohorts
+where activity_month between {{ db.param('since') }} and {{ db.param('until') }}
+group by activity_month
+order by activity_month

@@ -1,0 +1,10 @@
+-- The largest campaigns, of one source where one is chosen.
+{% set people = definitions.funnel.steps[0].people %}
+select utm_campaign as name
+from fct_acquisition_funnel_by_channel
+{% if by_source %}
+where utm_source = {{ db.param('source') }}
+{% endif %}
+group by utm_campaign
+order by sum({{ people }}) desc, utm_campaign
+limit 200

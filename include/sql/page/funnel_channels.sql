@@ -1,0 +1,19 @@
+-- People at each step by source, or by campaign of one source; cohorts that can still change apart.
+{% set people = definitions.funnel.steps | map(attribute='people') | list %}
+{% set channel = 'utm_campaign' if by_source else 'utm_source' %}
+select
+    {{ channel }} as channel,
+    is_mature,
+    {% for step in people %}
+    sum({{ step }}) as {{ step }}{{ ',' if not loop.last }}
+    {% endfor %}
+from fct_acquisition_funnel_by_channel
+where cohort_month between {{ db.param('since') }} and {{ db.param('until') }}
+    {% if by_source %}
+    and utm_source = {{ db.param('source') }}
+    {% endif %}
+    {% if by_campaign %}
+    and utm_campaign = {{ db.param('campaign') }}
+    {% endif %}
+group by {{ channel }}, is_mature
+order by sum({{ people[0] }}) desc, {{ channel }}

@@ -1,0 +1,5 @@
+-- How many rows of each raw table have arrived.
+select table_name, sum(rows_landed) as rows_landed
+from raw_batches
+group by table_name
+order by table_name

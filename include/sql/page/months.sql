@@ -1,0 +1,7 @@
+-- The months that there is anything to show of.
+select distinct activity_month as month
+from fct_engagement_cohorts
+union
+select distinct cohort_month as month
+from fct_acquisition_funnel
+order by month

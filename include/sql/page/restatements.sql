@@ -1,0 +1,17 @@
+-- The ledger: each cell that changed after it counted as final.
+select {% if counted %}count(*) as cells{% else %}as_of_date, table_name, row_key, column_name, old_value, new_value, cause{% endif %}
+
+from restatements
+{% if searched %}
+where lower(table_name) like {{ db.param('pattern') }} escape '!'
+    or lower(row_key) like {{ db.param('pattern') }} escape '!'
+    or lower(column_name) like {{ db.param('pattern') }} escape '!'
+    or lower(cause) like {{ db.param('pattern') }} escape '!'
+{% endif %}
+{% if not counted %}
+order by
+    case when {{ sort }} is null then 1 else 0 end,
+    {{ sort }}{{ ' desc' if descending }},
+    as_of_date desc, table_name, row_key, column_name
+limit {{ db.param('size') }} offset {{ db.param('start') }}
+{% endif %}

@@ -1,0 +1,5 @@
+-- How many cells of each table changed after they counted as final, and why.
+select cause, table_name, count(*) as cells
+from restatements
+group by cause, table_name
+order by cause, table_name

@@ -1,0 +1,15 @@
+-- What is published, and what a run has landed since: a run that did not publish keeps its batches and the warehouse.
+select
+    r.published_date,
+    r.published_month,
+    r.published_run_id,
+    r.as_of_date,
+    (select count(*) from scope_batches) as batches_waiting,
+    (select max(run_id) from lease) as unpublished_run_id,
+    (
+        select count(*)
+        from lease as l
+        inner join check_results as c on l.dag_id = c.dag_id and l.run_id = c.run_id
+        where c.rows_found > 0 and c.severity <> 'warn'
+    ) as checks_failed
+from run_state as r

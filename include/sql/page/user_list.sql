@@ -1,0 +1,57 @@
+-- Users who need a call, with the reason: those at risk, or those ready for more.
+{% set reason = 'at_risk_reason' if flag == 'is_at_risk' else 'upsell_reason' %}
+{% set days = 'active_days_' ~ definitions.health.window_days ~ 'd' %}
+{% set by_email = (searched and sees_emails) or (sort == 'u.email' and not counted) %}
+{% set in_order -%}
+case when {{ sort }} is null then 1 else 0 end, {{ sort }}{{ ' desc' if descending }}, h.user_id
+{%- endset %}
+with listed as (
+    -- Addresses are looked up for those who are shown, unless it takes them to find these.
+    select {{ 'count(*) as users' if counted else 'h.user_id' }}
+    from dim_user_health as h
+    {% if by_email %}
+    left join stg_users as u on h.user_id = u.user_id
+    {% endif %}
+    where h.{{ flag }} = 1
+        {% if flag != 'is_at_risk' %}
+        -- The index of the flags begins with the other one.
+        and h.is_at_risk in (0, 1)
+        {% endif %}
+        {% if searched %}
+        and (
+            lower(h.user_id) like {{ db.param('pattern') }} escape '!'
+            {% if not sees_emails %}
+            -- An address that is an id cannot be found letter by letter either.
+            and h.user_id not like '%@%'
+            {% endif %}
+            or lower(h.plan_name) like {{ db.param('pattern') }} escape '!'
+            or lower(h.{{ reason }}) like {{ db.param('pattern') }} escape '!'
+            {% if sees_emails %}
+            or lower(u.email) like {{ db.param('pattern') }} escape '!'
+            {% endif %}
+        )
+        {% endif %}
+    {% if not counted %}
+    order by {{ in_order }}
+    limit {{ db.param('size') }} offset {{ db.param('start') }}
+    {% endif %}
+)
+
+{% if counted %}
+select users from listed
+{% else %}
+select
+    h.user_id,
+    u.email,
+    h.plan_name,
+    h.cohort_month,
+    h.last_active_date,
+    h.{{ days }} as active_days,
+    h.features_used,
+    h.overall_health_score,
+    h.{{ reason }} as reason
+from listed as l
+inner join dim_user_health as h on l.user_id = h.user_id
+left join stg_users as u on h.user_id = u.user_id
+order by {{ in_order }}
+{% endif %}

@@ -1,0 +1,169 @@
+"""How users are doing, who may leave, and who may want more."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from growth.ui import figures
+from growth.ui.filters import BadRequest, Filters
+from growth.ui.listing import Field, Source, page_of
+from growth.ui.parts import NOTHING, Chart, Content, Note, Table, count, decimal, percent
+from growth.ui.reader import Reader, Row
+
+PATH = "health"
+TITLE = "Health"
+TABLES = ("dim_user_health", "stg_users")
+FILTERS = ()
+
+POINTS = 5  # a bar of the distribution
+LISTS = {
+    "at-risk": ("At risk", "is_at_risk"),
+    "upsell-ready": ("Ready for an upsell", "is_upsell_ready"),
+}
+_MASK = "***"
+
+
+def build(reader: Reader, filters: Filters, sees_emails: bool) -> Content:
+    rows = reader.rows("health")
+    content = Content()
+    if not rows:
+        content.add(Note("Nobody has signed up yet."))
+        return content
+    content.add(_distribution(reader, rows))
+    content.add(_statuses(reader, rows))
+    name = _list(filters)
+    sentence = (reader.words.at_risk if name == "at-risk" else reader.words.upsell_ready).sentence.strip()
+    content.add(
+        page_of(
+            source(name, reader, sees_emails),
+            reader,
+            filters,
+            name=name,
+            title="Who needs a call",
+            says=sentence + ("" if sees_emails else " E-mail addresses are shown to those who may edit the DAG."),
+            download=f"{name}.csv",
+            tabs=[
+                (
+                    f"{title} ({count(sum(row['users'] for row in rows if row[flag]))})",
+                    filters.address(list=other, sort=None, order=None, page=None, q=None),
+                    other == name,
+                )
+                for other, (title, flag) in LISTS.items()
+            ],
+        )
+    )
+    return content
+
+
+def _list(filters: Filters) -> str:
+    name = filters.list or "at-risk"
+    if name not in LISTS:
+        raise BadRequest(f"There is no list {name!r}: choose one of {', '.join(LISTS)}.")
+    return name
+
+
+def masked(text: str | None) -> str:
+    """What is left of an address: its first letter."""
+    return f"{text[0]}{_MASK}@{_MASK}" if text else NOTHING
+
+
+def source(name: str, reader: Reader, sees_emails: bool) -> Source:
+    """One of the lists. Without the right to see addresses they are neither shown nor searched nor sorted by."""
+
+    def email(row: Row) -> str:
+        return (row["email"] or NOTHING) if sees_emails else masked(row["email"])
+
+    def user(row: Row) -> str:
+        # An address may be a user's id.
+        return masked(row["user_id"]) if "@" in row["user_id"] and not sees_emails else row["user_id"]
+
+    return Source(
+        "user_list",
+        {"flag": LISTS[name][1], "sees_emails": sees_emails},
+        [
+            Field("user_id", "User", "h.user_id", user),
+            Field("email", "E-mail", "u.email" if sees_emails else None, email),
+            Field("plan_name", "Plan", "h.plan_name", lambda row: row["plan_name"] or NOTHING),
+            Field("cohort_month", "Signed up", "h.cohort_month", lambda row: row["cohort_month"][:7]),
+            Field(
+                "last_active_date", "Last active", "h.last_active_date", lambda row: row["last_active_date"] or NOTHING
+            ),
+            Field(
+                "overall_health_score",
+                "Score",
+                "h.overall_health_score",
+                lambda row: decimal(row["overall_health_score"]),
+                is_number=True,
+                in_csv=lambda row: row["overall_health_score"],
+            ),
+            Field("reason", "Reason", None, lambda row: row["reason"] or NOTHING),
+        ],
+        sorted_by="overall_health_score",
+        order="asc" if name == "at-risk" else "desc",
+    )
+
+
+def _distribution(reader: Reader, rows: list[Row]) -> Chart:
+    parts = range(0, 100, POINTS)
+    statuses = [status.name for status in reader.words.health.statuses]
+    found: Counter[tuple[str, int]] = Counter()
+    for row in rows:
+        # Who scores 100 is in the last part.
+        part = min(int(row["overall_health_score"] // POINTS) * POINTS, parts[-1])
+        found[row["health_status"], part] += row["users"]
+    labels = [f"{part} to {part + POINTS}" for part in parts]
+    series = {status: [found[status, part] for part in parts] for status in statuses}
+    return Chart(
+        "scores",
+        "Users by health score",
+        f"{reader.words.health.sentence.strip()} Few users stand beside many: each line is ten times the one below.",
+        figures.distribution(parts, series),
+        Table(
+            ["score", *statuses],
+            [[label, *(count(series[s][n]) for s in statuses)] for n, label in enumerate(labels)],
+        ),
+        is_wide=False,
+    )
+
+
+def _statuses(reader: Reader, rows: list[Row]) -> Chart:
+    statuses = [status.name for status in reader.words.health.statuses]
+    sums = {
+        status: {
+            "users": sum(row["users"] for row in rows if row["health_status"] == status),
+            **{
+                key: sum(row["users"] for row in rows if row["health_status"] == status and row[f"is_{key}"])
+                for key in ("paying", "at_risk", "upsell_ready")
+            },
+        }
+        for status in statuses
+    }
+    users = sum(row["users"] for row in rows)
+    return Chart(
+        "statuses",
+        "Paying users by status",
+        f"Of {count(users)} users, those who pay: how many they are, are at risk, are ready for an upsell.",
+        figures.flags(
+            statuses,
+            {
+                "paying": [sums[s]["paying"] for s in statuses],
+                "at risk": [sums[s]["at_risk"] for s in statuses],
+                "ready for an upsell": [sums[s]["upsell_ready"] for s in statuses],
+            },
+        ),
+        Table(
+            ["status", "users", "share", "paying", "at risk", "ready for an upsell"],
+            [
+                [
+                    s,
+                    count(sums[s]["users"]),
+                    percent(sums[s]["users"] / users if users else None),
+                    count(sums[s]["paying"]),
+                    count(sums[s]["at_risk"]),
+                    count(sums[s]["upsell_ready"]),
+                ]
+                for s in statuses
+            ],
+        ),
+        is_wide=False,
+    )

@@ -1,0 +1,111 @@
+"""Who stays: the triangle of cohorts, and their curves."""
+
+from __future__ import annotations
+
+from growth.ui import figures
+from growth.ui.filters import Filters
+from growth.ui.parts import Chart, Content, Note, Table, count, percent
+from growth.ui.reader import Reader, Row
+
+PATH = "retention"
+TITLE = "Retention"
+TABLES = ("fct_engagement_cohorts",)
+FILTERS = ("period",)
+
+NEWEST = 3
+ALL = "all cohorts together"
+_CELL = 34  # pixels that a number needs
+
+Cells = dict[str, list[Row]]
+
+
+def build(reader: Reader, filters: Filters, sees_emails: bool) -> Content:
+    cohorts: Cells = {}
+    for row in reader.rows("cohorts", filters.bound):
+        cohorts.setdefault(row["cohort_month"][:7], []).append(row)
+    content = Content()
+    if not cohorts:
+        content.add(Note("Nobody signed up in this period: choose another."))
+        return content
+    ages = list(range(1 + max(row["months_since_signup"] for rows in cohorts.values() for row in rows)))
+    content.add(_triangle(cohorts, ages))
+    if any(row["is_complete"] for rows in cohorts.values() for row in rows):
+        content.add(_curves(cohorts, ages))
+    return content
+
+
+def _table(cohorts: Cells, ages: list[int]) -> Table:
+    return Table(
+        ["cohort", "size", *(f"month {age}" for age in ages)],
+        [
+            [
+                cohort,
+                count(rows[0]["cohort_size"]),
+                *(percent(r["retention_rate"]) + ("" if r["is_complete"] else "*") for r in rows),
+                *[""] * (len(ages) - len(rows)),
+            ]
+            for cohort, rows in cohorts.items()
+        ],
+    )
+
+
+def _triangle(cohorts: Cells, ages: list[int]) -> Chart:
+    def padded(values: list, nothing: object) -> list:
+        return values + [nothing] * (len(ages) - len(values))
+
+    return Chart(
+        "triangle",
+        "Who is active in the Nth month after the signup",
+        "Each row is a month of signups, each column a month since, each cell the share of them, in percent, who were"
+        " active in it. A star says that the month is not over.",
+        figures.heat_map(
+            list(cohorts),
+            ages,
+            [padded([r["retention_rate"] for r in rows], None) for rows in cohorts.values()],
+            [padded([_cell(r) for r in rows], "") for rows in cohorts.values()],
+        ),
+        _table(cohorts, ages),
+        least_width=90 + _CELL * len(ages),
+    )
+
+
+def _cell(row: Row) -> str:
+    if row["retention_rate"] is None:
+        return ""
+    return f"{100 * row['retention_rate']:.0f}" + ("" if row["is_complete"] else "*")
+
+
+def pooled(cohorts: Cells, ages: list[int]) -> list[float | None]:
+    """The share of all members who were active, of those cohorts that have lived through the whole month."""
+    shares: list[float | None] = []
+    for age in ages:
+        cells = [r for rows in cohorts.values() for r in rows if r["months_since_signup"] == age and r["is_complete"]]
+        size = sum(r["cohort_size"] for r in cells)
+        shares.append(sum(r["active_users"] for r in cells) / size if size else None)
+    while shares and shares[-1] is None:
+        shares.pop()
+    return shares
+
+
+def _curves(cohorts: Cells, ages: list[int]) -> Chart:
+    curves = {cohort: [r["retention_rate"] for r in rows if r["is_complete"]] for cohort, rows in cohorts.items()}
+    curves = {cohort: values for cohort, values in curves.items() if values}
+    # A cohort of one month is a point: it tells nothing yet.
+    newest = [cohort for cohort, values in curves.items() if len(values) > 1][-NEWEST:]
+    together = pooled(cohorts, ages)
+    before = {ALL: together} | {cohort: curves[cohort] for cohort in newest}
+    behind = {cohort: values for cohort, values in curves.items() if cohort not in newest}
+    return Chart(
+        "curves",
+        "Curves by cohort",
+        "The share of a cohort that was active, by months since the signup; months that are not over are left out."
+        " Thin grey lines are the older cohorts.",
+        figures.curves(behind, before, [3, *[1] * len(newest)]),
+        Table(
+            ["cohort", *(f"month {age}" for age in ages)],
+            [
+                [cohort, *map(percent, values), *[""] * (len(ages) - len(values))]
+                for cohort, values in ({ALL: together} | curves).items()
+            ],
+        ),
+    )

@@ -1,0 +1,160 @@
+"""What the growth page is made of, without Airflow: intervals, filters, figures, the SQL."""
+
+from __future__ import annotations
+
+import re
+from math import sqrt
+
+import plotly.graph_objects as go
+import pytest
+
+from growth import definitions
+from growth.models import SQL_FOLDER
+from growth.ui import figures, filters, queries
+from growth.ui.filters import BadRequest, Filters
+from growth.ui.intervals import Z, rate
+from growth.ui.pages import PAGES, health, retention
+
+WORDS = definitions.load()
+
+
+# --- Intervals
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "low", "high"),
+    [
+        (8, 10, 0.4901625, 0.9433178),
+        (50, 100, 0.4038315, 0.5961685),
+        (0, 10, 0.0, 0.2775328),
+        (10, 10, 0.7224672, 1.0),
+        (1, 1000, 0.0001765, 0.0056426),
+    ],
+)
+def test_the_interval_is_wilsons(part: int, whole: int, low: float, high: float) -> None:
+    found = rate(part, whole)
+    assert found.value == part / whole
+    assert (found.low, found.high) == (pytest.approx(low, abs=1e-6), pytest.approx(high, abs=1e-6))
+    # What the interval is defined by: seen from a limit, the counted share lies z standard deviations away.
+    for limit in (found.low, found.high):
+        if min(limit, 1 - limit) < 1e-9:
+            continue
+        assert abs(found.value - limit) == pytest.approx(Z * sqrt(limit * (1 - limit) / whole))
+
+
+@pytest.mark.parametrize(("part", "whole"), [(0, 0), (None, 5), (3, None)])
+def test_a_share_of_nobody_is_no_rate(part: int | None, whole: int | None) -> None:
+    assert rate(part, whole)[2:] == (None, None, None)
+
+
+# --- Filters
+
+
+def test_without_a_period_the_last_twelve_months_are_meant() -> None:
+    months = [f"{year}-{month:02}-01" for year in (2025, 2026) for month in range(1, 13)]
+    assert Filters().within(months) == Filters(since="2026-01-01", until="2026-12-01")
+    assert Filters(until="2025-06-01").within(months).since == "2025-01-01"
+    assert Filters().within([]).bound["since"] == "0000-00-00"
+
+
+def test_a_link_keeps_what_was_asked_for_and_escapes_it() -> None:
+    asked = filters.read({"from": "2026-01", "source": "a&b=c", "q": "x y", "page": "3", "unknown": "1"})
+    assert asked.address(page=None, q=None) == "?from=2026-01&source=a%26b%3Dc"
+    assert asked.elsewhere() == "?from=2026-01&source=a%26b%3Dc"
+    assert filters.read({}).elsewhere() == ""
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"from": "2026-1"}, {"to": "2026-00"}, {"from": "2026-02", "to": "2026-01"}, {"page": "-1"}, {"page": "1e3"}]
+    + [{name: "x" * 201} for name in ("source", "campaign", "q", "sort", "list")]
+    + [{"source": "a\0b"}],
+)
+def test_what_is_no_filter_is_refused(query: dict[str, str]) -> None:
+    with pytest.raises(BadRequest):
+        filters.read(query)
+
+
+def test_a_pattern_means_its_signs() -> None:
+    assert Filters(q="50%_A!").pattern == "%50!%!_a!!%"
+
+
+# --- SQL
+
+
+@pytest.mark.parametrize("name", queries.names())
+def test_a_query_has_a_sentence_and_binds_what_a_request_says(name: str) -> None:
+    text = (SQL_FOLDER / "page" / f"{name}.sql").read_text(encoding="utf-8")
+    assert re.match(r"-- [A-Z].*[.:,]\n", text)
+    # What a template writes into the SQL: words of the dictionary, columns from the code, parameters.
+    for written in re.findall(r"\{\{(.*?)\}\}", text):
+        assert re.match(
+            r" (db\.|definitions\.|step\b|people\b|channel\b|days\b|reason\b|flag\b|sort\b|in_order\b|'|',)", written
+        ), written
+    made = queries.Queries(WORDS, "sqlite")
+    for shape in queries.SHAPES.get(name, [{}]):
+        assert not re.search(r"\{|\}", made.text(name, **shape))
+
+
+def test_each_query_is_asked_by_some_page() -> None:
+    folder = queries.FOLDER.parents[2] / "plugins/growth/ui"
+    code = "\n".join(path.read_text(encoding="utf-8") for path in folder.rglob("*.py"))
+    assert [n for n in queries.names() if f'"{n}"' not in code and f'"{n.removesuffix("s")}"' not in code] == []
+
+
+def test_pages_read_marts_and_what_belongs_to_a_run_but_no_events() -> None:
+    allowed = {
+        "fct_acquisition_funnel", "fct_acquisition_funnel_by_channel", "fct_engagement_cohorts", "fct_active_users",
+        "dim_user_health", "stg_users", "rejects", "raw_batches", "restatements", "check_results", "run_state", "lease",
+        "scope_batches", "listed",
+    }  # fmt: skip
+    made = queries.Queries(WORDS, "sqlite")
+    for name in queries.names():
+        for shape in queries.SHAPES.get(name, [{}]):
+            assert set(re.findall(r"\b(?:from|join) (\w+)", made.text(name, **shape))) <= allowed, name
+    assert {table for page in PAGES for table in page.TABLES} <= allowed
+
+
+# --- Figures
+
+
+def test_text_from_the_data_is_no_markup_in_a_figure() -> None:
+    evil = "<b>bold</b> & <script>"
+    said = "&lt;b&gt;bold&lt;/b&gt; &amp; &lt;script&gt;"
+    one = rate(1, 2)
+    assert figures.rates_by_channel([evil], {evil: [one]}).data[0].y == (said,)
+    assert figures.rates_by_channel([evil], {evil: [one]}).data[0].name == said
+    assert figures.stacked_lying_bars([evil], {evil: [1]}).data[0].y == (said,)
+    assert figures.lying_bars([evil], [1], [evil]).data[0].text == (said,)
+
+
+def test_months_are_names_with_the_last_one_said() -> None:
+    months = [f"2025-{month:02}" for month in range(1, 13)] + ["2026-01"]
+    axis = figures.bars(months, {"people": [1] * 13}).layout.xaxis
+    assert axis.type == "category"
+    assert axis.tickvals[-1] == "2026-01"
+    assert axis.ticktext[-1] == "Jan<br>2026"
+    assert len(axis.tickvals) <= figures.MOST_MONTHS
+
+
+def test_the_themes_differ_in_every_colour() -> None:
+    light, dark = (go.layout.Template(figures.template(theme)).layout for theme in figures.THEMES)
+    assert not set(light.colorway) & set(dark.colorway)
+    assert light.font.color != dark.font.color
+    assert light.xaxis.gridcolor != dark.xaxis.gridcolor
+    assert light.colorscale.sequential != dark.colorscale.sequential
+
+
+def test_the_mean_curve_weighs_cohorts_by_their_size_and_waits_for_the_month_to_end() -> None:
+    def cell(age: int, size: int, active: int, is_complete: int) -> dict[str, int]:
+        return {"months_since_signup": age, "cohort_size": size, "active_users": active, "is_complete": is_complete}
+
+    cohorts = {"2026-01": [cell(0, 10, 5, 1), cell(1, 10, 4, 1)], "2026-02": [cell(0, 30, 30, 1), cell(1, 30, 0, 0)]}
+    assert retention.pooled(cohorts, [0, 1, 2]) == [35 / 40, 4 / 10]
+
+
+@pytest.mark.parametrize(
+    ("address", "left"), [("jane@example.com", "j***@***"), (None, "-"), ("", "-"), ("x", "x***@***")]
+)
+def test_of_an_address_the_first_letter_is_left(address: str | None, left: str) -> None:
+    assert health.masked(address) == left
