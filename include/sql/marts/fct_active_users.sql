@@ -44,7 +44,7 @@ stays as (
         {{ db.least('coalesce(next_day - activity_day, ' ~ 2 * month ~ ')', 2 * month) }} as days,
         count(*) as users
     from active_days
-    group by 1, 2
+    group by activity_day, {{ db.least('coalesce(next_day - activity_day, ' ~ 2 * month ~ ')', 2 * month) }}
 ),
 
 activity as (
