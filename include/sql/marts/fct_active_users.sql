@@ -6,7 +6,8 @@
 {% set month = definitions.active.month_days %}
 with numbers as (
     {% for number in range([31, 2 * month] | max) %}
-    select {{ number }} as number{{ ' union all' if not loop.last }}
+    select {{ number }} as number
+    {{ 'union all' if not loop.last }}
     {% endfor %}
 ),
 
