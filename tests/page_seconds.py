@@ -76,6 +76,9 @@ def main() -> None:
         prepare_airflow(ROOT, env)
         probe = Probe(env, folder)
         print(f"{users:,} users in {(folder / 'warehouse.db').stat().st_size / 1e6:,.0f} MB")
+        started = time.perf_counter()
+        probe.get("/funnel", "admin")
+        print(f"Airflow's start with the first request: {time.perf_counter() - started:.1f} s")
         for path in ASKED:
             seconds = []
             for _ in range(REQUESTS):

@@ -2,11 +2,13 @@
 -- grain: activity_date
 -- scope: activity_month
 -- words: active
-{% set week = definitions.active.week_days %}
-{% set month = definitions.active.month_days %}
+{% set week, month = definitions.active.week_days, definitions.active.month_days %}
 with numbers as (
     {% for number in range([31, 2 * month] | max) %}
-    select {{ number }} as number{{ ' union all' if not loop.last }}
+    select {{ number }} as number
+    {% if not loop.last %}
+    union all
+    {% endif %}
     {% endfor %}
 ),
 
@@ -27,8 +29,7 @@ months as (
     -- The months that the days look back to, each once.
     select distinct m.first_day, m.last_day
     from scope_months as s
-    inner join calendar_months as m
-        on m.first_day <= s.last_day and m.last_day > s.first_day - {{ 2 * month }}
+    inner join calendar_months as m on m.first_day <= s.last_day and m.last_day > s.first_day - {{ 2 * month }}
 ),
 
 active_days as (
@@ -44,7 +45,7 @@ stays as (
         {{ db.least('coalesce(next_day - activity_day, ' ~ 2 * month ~ ')', 2 * month) }} as days,
         count(*) as users
     from active_days
-    group by 1, 2
+    group by activity_day, {{ db.least('coalesce(next_day - activity_day, ' ~ 2 * month ~ ')', 2 * month) }}
 ),
 
 activity as (
