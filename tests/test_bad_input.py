@@ -416,7 +416,7 @@ def test_a_day_that_has_begun_is_run():
         ("weeks: 4", "weeks: 5", ["upsell_ready.weeks: 5 weeks are longer than health.window_days"]),
         ('earliest_date: "2000-01-01"', "earliest_date: soon", ["quality.earliest_date"]),
         ("max_rejected_rate: 0.05", "max_rejected_rate: 5", ["quality.max_rejected_rate", "less than or equal to 1"]),
-        ("plans: [Starter, Pro, Enterprise]", "plans: []", ["subscriptions.plans", "at least 1 item"]),
+        ("plans: [Starter, Pro, Enterprise, Other]", "plans: []", ["subscriptions.plans", "at least 1 item"]),
         ("types: [visit,", "types: [visit, visit,", ["events.types: visit stands there twice"]),
         ("types: [visit,", "types: [it's,", ["events.types.0", "pattern"]),
         ("  people: visitors", "  people: cohort_month", ["funnel: cohort_month is a column already"]),

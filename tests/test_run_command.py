@@ -173,7 +173,9 @@ def airflow_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
         fake.chmod(0o755)
         monkeypatch.setattr(run, "airflow_command", lambda: str(fake))
         with run._alone(tmp_path / "run.lock") as lock:
-            return run._dags_test(tmp_path, dict(os.environ), date(2025, 1, 1), {}, tmp_path / "run.log", lock)
+            day, log = date(2025, 1, 1), tmp_path / "run.log"
+            ended = run._dags_test(tmp_path, dict(os.environ), "saas_growth", day, {}, log, lock)
+            return not ended.failed_at("publish"), ended.sentences
 
     return act
 
@@ -357,7 +359,7 @@ def test_a_red_check_is_one_sentence_with_the_log_and_leaves_what_people_read(se
     project = Project(tmp_path / "project", second[0].root / ".airflow")
     (project.root / "include/sources/shop.yaml").write_text(SHOP)
     (project.root / "box").mkdir()
-    good = "id,created\n" + "".join(f"{n},2012-05-01\n" for n in range(30))
+    good = "id,created\n" + "".join(f"{n},2012-05-01\n" for n in range(1, 31))
     shop = {"SAAS_GROWTH_SOURCE": "shop", "SAAS_GROWTH_SOURCE_PATH": "box"}
     (project.root / "box/users.csv.gz").write_bytes(gzip.compress(good.encode()))
     (project.root / "data").mkdir()
