@@ -19,6 +19,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
+import segment_export
 from rich.console import Console
 from rich.table import Table
 from worlds import Warehouse
@@ -101,6 +102,7 @@ def main() -> None:
                 warehouse.connection.close()
         table.caption = f"a day with 24 months of history costs {a_day[24] / a_day[6]:.2f} times one with 6"
     Console(width=110, highlight=False).print(table)
+    segment_export.bench()
 
 
 if __name__ == "__main__":

@@ -58,7 +58,9 @@ def deliver(tmp_path):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             data = content.encode() if isinstance(content, str) else content
-            path.write_bytes(gzip.compress(data) if name.endswith(".gz") and isinstance(content, str) else data)
+            path.write_bytes(
+                gzip.compress(data, mtime=0) if name.endswith(".gz") and isinstance(content, str) else data
+            )
         mapping_path = tmp_path / "shop.yaml"
         mapping_path.write_text(mapping, encoding="utf-8")
         return Files(mapping_path, folder)
@@ -458,10 +460,14 @@ def test_a_column_that_one_file_of_json_lines_leaves_out_is_empty_there(deliver)
         ("u.jsonl", "", ["is empty"]),
         ("u.csv.gz", b"", ["is empty"]),
         ("u.csv.gz", CSV.encode(), ["cannot be read whole", "deliver it again"]),
-        ("u.csv.gz", gzip.compress(CSV.encode())[:-9], ["cannot be read whole", "deliver it again"]),
-        ("u.csv.gz", gzip.compress(CSV.encode())[:10] + b"\xff" * 40, ["cannot be read whole", "deliver it again"]),
+        ("u.csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-9], ["cannot be read whole", "deliver it again"]),
+        (
+            "u.csv.gz",
+            gzip.compress(CSV.encode(), mtime=0)[:10] + b"\xff" * 40,
+            ["cannot be read whole", "deliver it again"],
+        ),
         ("u.csv", CSV.encode() + b"9,\xe9", ["is not UTF-8", f"byte {len(CSV) + 2}"]),
-        ("u.jsonl.gz", gzip.compress(b'{"id": "\xe9"}'), ["is not UTF-8"]),
+        ("u.jsonl.gz", gzip.compress(b'{"id": "\xe9"}', mtime=0), ["is not UTF-8"]),
         ("u.parquet", PARQUET[:-20], ["cannot be read as Parquet", "deliver it again"]),
         ("u.parquet", PARQUET.replace(b"a@x", b"b@x", 1), ["cannot be read as Parquet"]),
         ("u.parquet", b"", ["cannot be read as Parquet"]),
