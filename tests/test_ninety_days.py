@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from worlds import Warehouse, changed_definitions
+from worlds import Kept, Warehouse, changed_definitions
 
 from growth import verify
 from growth.definitions import PATH, Definitions
@@ -46,7 +46,7 @@ def adopted() -> Definitions:
 def source(request: pytest.FixtureRequest, shared_data: Path) -> tuple[Any, date, Sql]:
     """A source, its last day, and the definitions that go with it."""
     if request.param == "relax":
-        files = Files(MAPPING, shared_data / "data" / "relax")
+        files = Kept(Files(MAPPING, shared_data / "data" / "relax"))
         return files, files.last_day, Sql(changed_definitions())
     return Synthetic(), date(2026, 10, 31), Sql(changed_definitions())
 

@@ -74,6 +74,24 @@ class WithDevices(Synthetic):
             yield piece | {"raw_links": links}
 
 
+class Kept:
+    """All batches of a source, read once: files without a day in their names are read whole for each run."""
+
+    def __init__(self, source: Any) -> None:
+        self.name, self.first_day, self.last_day = source.name, source.first_day, source.last_day
+        pieces = list(source.pieces(self.first_day, self.last_day))
+        self._frames = {
+            table: pd.concat([piece[table] for piece in pieces if table in piece]).sort_values(
+                ["batch_date", "source_file", "source_row"]
+            )
+            for table in {table for piece in pieces for table in piece}
+        }
+
+    def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
+        days = [f"{first}", f"{last + timedelta(days=1)}"]
+        yield {t: f.iloc[slice(*f["batch_date"].searchsorted(days))] for t, f in self._frames.items()}
+
+
 class Warehouse:
     """A warehouse file and the source that fills it."""
 
