@@ -348,9 +348,8 @@ def test_a_warehouse_that_has_nothing_to_compare_is_one_sentence(compared, wareh
     prepare(prepared.connection, default_sql())
     with pytest.raises(UserError, match=r"^No run has published in the warehouse .*: run again, and compare then\.$"):
         compared(line, warehouse=prepared.path)
-    other = warehouse(
-        Batches(WORLD), Sql(changed_definitions(active={"sentence": "", "meaningful_events": ["feature_used"]}))
-    )
+    active = changed_definitions().active.model_dump() | {"meaningful_events": ["feature_used"]}
+    other = warehouse(Batches(WORLD), Sql(changed_definitions(active=active)))
     other.run(date(2025, 1, 21))
     with pytest.raises(UserError, match=r"^The definitions have changed since the last run: run again"):
         compared(line, warehouse=other.path)

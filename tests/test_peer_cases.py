@@ -190,7 +190,7 @@ def sql_with(**words: Any) -> Sql:
     return Sql(
         changed_definitions(
             events={"sentence": "", "types": [*changed_definitions().events.types, "active"]},
-            active={"sentence": "", "meaningful_events": ["active"]},
+            active=changed_definitions().active.model_dump() | {"meaningful_events": ["active", "feature_used"]},
             **words,
         )
     )

@@ -84,7 +84,8 @@ class Kept:
             table: pd.concat([piece[table] for piece in pieces if table in piece]).sort_values(
                 ["batch_date", "source_file", "source_row"]
             )
-            for table in {table for piece in pieces for table in piece}
+            for table in RAW_COLUMNS
+            if any(table in piece for piece in pieces)
         }
 
     def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
