@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -442,12 +442,12 @@ def status(url: str, **body: str) -> int | None:
 
 def listeners(pids: list[int]) -> set[tuple[str, int]]:
     """The addresses and ports on which these processes can be reached."""
-    return {
-        tuple(connection.laddr)
-        for pid in pids
-        for connection in psutil.Process(pid).net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    found = set()
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):  # short-lived ones come and go
+            connections = psutil.Process(pid).net_connections("inet")
+            found |= {tuple(each.laddr) for each in connections if each.status == psutil.CONN_LISTEN}
+    return found
 
 
 def task_states(root: Path) -> list[str]:
