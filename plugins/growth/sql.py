@@ -44,27 +44,33 @@ def _values(values: list[str]) -> str:
     return ", ".join(f"'{value}'" for value in values) or "''"
 
 
+def sql_environment(definitions: Definitions, engine: str) -> jinja2.Environment:
+    """Templates below include/sql that know the dictionary, and as `db` the words of an engine."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(SQL_FOLDER),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["definitions"] = definitions
+    environment.globals["db"] = environment.get_template(f"engines/{engine}.sql").module
+    return environment
+
+
 class Sql:
     """All statements of the warehouse for one engine and one set of definitions."""
 
     def __init__(self, definitions: Definitions, engine: str = "sqlite") -> None:
-        self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(SQL_FOLDER),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._environment = sql_environment(definitions, engine)
         self._environment.filters["values"] = _values
         funnel = definitions.funnel
         meaningful = definitions.active.meaningful_events if funnel.counts_active_days else []
         self._environment.globals |= {
-            "definitions": definitions,
             "raw_tables": RAW_COLUMNS,
             "funnel_event_types": sorted({*funnel.event_types, *meaningful}),
             "day": lambda d: (d - _EPOCH).days,
         }
-        for name, path in {"db": f"engines/{engine}.sql", "words": "words.sql"}.items():
-            self._environment.globals[name] = self._environment.get_template(path).module
+        self._environment.globals["words"] = self._environment.get_template("words.sql").module
 
     def _render(self, path: str, **context: object) -> str:
         return self._environment.get_template(path).render(**context)

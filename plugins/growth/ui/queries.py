@@ -10,11 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from growth import definitions
 from growth.definitions import Definitions
 from growth.models import SQL_FOLDER
+from growth.sql import sql_environment
 
 FOLDER = SQL_FOLDER / "page"
 
@@ -39,14 +38,7 @@ class Queries:
     """The queries of the page for one engine and one set of definitions."""
 
     def __init__(self, words: Definitions, engine: str) -> None:
-        self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(SQL_FOLDER),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._environment.globals["definitions"] = words
-        self._environment.globals["db"] = self._environment.get_template(f"engines/{engine}.sql").module
+        self._environment = sql_environment(words, engine)
 
     def text(self, name: str, **shape: Any) -> str:
         """One query. A shape is made of names that stand in the code, never of what a request says."""
