@@ -14,15 +14,15 @@ case
     -- Nearly every id: no word of the list has such a digit, and to look for one costs least.
     when {{ db.has_one_of(text, '2-9') }} then {{ text }}
     {% endif %}
-    when lower({{ db.stripped(text, "' \"'''") }}) in ({{ no_ids | values }}) then null
-    when {{ db.stripped(text, "' 0-'") }} = '' then null
+    when lower(trim({{ text }}, ' "''')) in ({{ no_ids | values }}) then null
+    when trim({{ text }}, ' 0-') = '' then null
     else {{ text }}
 end
 {%- endmacro -%}
 
 {#- A device has a name that no user id is mistaken for; as long as nobody was seen on it, it is a person by itself. -#}
 {%- macro device(anonymous_id) -%} 'anonymous:' || {{ anonymous_id }} {%- endmacro -%}
-{%- macro is_device(id) -%} case when {{ id }} like 'anonymous:%' then 1 else 0 end {%- endmacro -%}
+{%- macro is_device(id) -%} case when substr({{ id }}, 1, 10) = 'anonymous:' then 1 else 0 end {%- endmacro -%}
 
 {#- A link that makes one of its two ids: an explicit one, or any where everybody seen on a device is one person,
     unless too many were. -#}

@@ -6,8 +6,8 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import Any
 
+from growth.engines import Connection, transaction
 from growth.errors import UserError
 from growth.sql import Check
 
@@ -20,7 +20,7 @@ class ChecksFailed(UserError):
     """At least one check of severity error found rows."""
 
 
-def run_checks(connection: Any, checks: Sequence[Check], parameters: Mapping[str, object]) -> float:
+def run_checks(connection: Connection, checks: Sequence[Check], parameters: Mapping[str, object]) -> float:
     """Run all of them, record and log what each found, and only then fail; gives the seconds of SQL.
 
     Raises ChecksFailed with the names of the checks that failed. One of severity warn is logged and does not fail.
@@ -45,7 +45,7 @@ def run_checks(connection: Any, checks: Sequence[Check], parameters: Mapping[str
         )
         if check.severity != "warn":
             failed.append(check.name)
-    with connection:
+    with transaction(connection):
         connection.executemany(
             "delete from check_results where dag_id = ? and run_id = ? and check_name = ?", [r[:3] for r in results]
         )
@@ -58,7 +58,7 @@ def run_checks(connection: Any, checks: Sequence[Check], parameters: Mapping[str
     return time.perf_counter() - started
 
 
-def _rows_found(connection: Any, check: Check, parameters: Mapping[str, object]) -> tuple[str, int]:
+def _rows_found(connection: Connection, check: Check, parameters: Mapping[str, object]) -> tuple[str, int]:
     """The first rows as text, one a line, and how many there are."""
     with closing(connection.cursor()) as cursor:
         cursor.execute(check.query, parameters)

@@ -16,8 +16,9 @@ from airflow.sdk import BaseHook, BaseSensorOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from growth import days, definitions, emails, models
-from growth.checks import run_checks
-from growth.errors import UserError
+from growth.checks import ChecksFailed, run_checks
+from growth.engines import Connection, Place, place_of_airflow, transaction
+from growth.errors import PassingError, UserError
 from growth.sql import Sql
 from growth.verify import report, verify
 from growth.warehouse import Refused, drop_obsolete_columns, heed, land, plain_errors, prepare, run_script
@@ -42,10 +43,11 @@ RUN_PARAMETERS = {
 @cache
 def sql() -> Sql:
     """The statements for the engine of the connection. Found out in the task, never while the DAG file is parsed."""
-    engine = BaseHook.get_connection(CONNECTION).conn_type
-    if engine != "sqlite":
-        raise UserError(f"The connection {CONNECTION} is of type {engine}: the warehouse runs on sqlite.")
-    return Sql(definitions.load(), engine)
+    return Sql(definitions.load(), place().kind)
+
+
+def place() -> Place:
+    return place_of_airflow(BaseHook.get_connection(CONNECTION))
 
 
 def days_of(dag_run: Any, params: Any) -> days.Days:
@@ -54,11 +56,11 @@ def days_of(dag_run: Any, params: Any) -> days.Days:
 
 @contextmanager
 def for_people() -> Iterator[None]:
-    """Errors that a person can mend fail the task with their sentence, at once; a busy warehouse is tried again."""
+    """Errors that a person can mend fail the task with their sentence, at once; what may pass is tried again."""
     try:
-        with plain_errors(BaseHook.get_connection(CONNECTION).host):
+        with plain_errors(place()):
             yield
-    except Refused as error:
+    except PassingError as error:
         raise AirflowException(str(error)) from None
     except UserError as error:
         raise AirflowFailException(str(error)) from None
@@ -82,18 +84,16 @@ MACROS = {
 }
 
 
-def connect() -> Any:
-    connection = BaseHook.get_connection(CONNECTION).get_hook().get_conn()
-    # Tasks of one run write at the same time, and what they write may take longer than the driver's five seconds.
-    connection.execute("pragma busy_timeout = 60000")
-    return connection
+def connect() -> Connection:
+    """A connection by the provider's own hook, with what the engine needs: waiting, transactions, marks."""
+    return place().engine.connect(place())
 
 
 def run_of(context: Context) -> dict[str, str]:
     return {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]}
 
 
-def free_of_others(connection: Any, context: Context) -> bool:
+def free_of_others(connection: Connection, context: Context) -> bool:
     """Whether no other run works on the warehouse, once a run that works no longer has let go of it.
 
     Whoever holds it keeps it through kills and retries, for as long as Airflow says that it is running. A run that has
@@ -106,8 +106,11 @@ def free_of_others(connection: Any, context: Context) -> bool:
     dag_id, run_id, held_by = holder
     if context["ti"].get_dr_count(dag_id, run_ids=[run_id], states=["running"]) and not is_abandoned(held_by):
         return False
-    with connection:
-        connection.execute("delete from lease where dag_id = ? and run_id = ?", (dag_id, run_id))
+    run_script(
+        connection,
+        f"{sql().begin()}\ndelete from lease where dag_id = :dag_id and run_id = :run_id;\ncommit;",
+        {"dag_id": dag_id, "run_id": run_id},
+    )
     return True
 
 
@@ -126,14 +129,13 @@ def is_abandoned(held_by: str | None) -> bool:
     return False
 
 
-def hold(connection: Any, context: Context) -> None:
+def hold(connection: Connection, context: Context) -> None:
     """Take the warehouse for this run, any of whose tasks may be the first: one of an old run is cleared alone.
 
     Raises Refused while another run works on it.
     """
     free_of_others(connection, context)
-    run_script(connection, f"{sql().begin()}\n{sql().hold()}", run_of(context))
-    connection.commit()
+    run_script(connection, f"{sql().begin()}\n{sql().hold()}\ncommit;", run_of(context))
 
 
 class ClaimOperator(BaseSensorOperator):
@@ -152,14 +154,13 @@ class ClaimOperator(BaseSensorOperator):
             # A day that has not begun is refused before anybody waits for it.
             days_of(context["dag_run"], context["params"])
             with closing(connect()) as connection:
-                if not connection.execute("select 1 from sqlite_master where name = 'lease'").fetchone():
+                if "lease" not in sql().engine.tables(connection):
                     prepare(connection, sql())
                 # Refused where somebody was quicker.
                 with suppress(Refused):
                     if free_of_others(connection, context):
                         hold(connection, context)
-                        with connection:
-                            connection.execute("update lease set held_by = ?", (HELD_BY,))
+                        connection.execute("update lease set held_by = ?", (HELD_BY,))
                         return True
         self.log.info("Another run works on the warehouse: waiting for its end.")
         return False
@@ -195,13 +196,20 @@ class ScriptOperator(SQLExecuteQueryOperator):
             **kwargs,
         )
 
+    def get_db_hook(self) -> Any:
+        """The provider's hook, whose connection is the one that all else of a task uses."""
+        hook = super().get_db_hook()
+        hook.get_conn = connect
+        return hook
+
     def execute(self, context: Context) -> None:
         with for_people():
             with closing(connect()) as connection:
                 free_of_others(connection, context)
             self.handler.moments.clear()
             super().execute(context)
-            write_down_seconds(context, self.handler.seconds)
+            with closing(connect()) as connection:
+                write_down_seconds(connection, context, self.handler.seconds)
 
 
 class PublishOperator(ScriptOperator):
@@ -223,6 +231,7 @@ class PublishOperator(ScriptOperator):
             super().execute(context)
         with for_people(), closing(connect()) as connection:
             drop_obsolete_columns(connection, sql())
+            sql().engine.published(place(), connection)
 
 
 class ChecksOperator(BaseSQLOperator):
@@ -243,8 +252,13 @@ class ChecksOperator(BaseSQLOperator):
     def execute(self, context: Context) -> None:
         with for_people(), closing(connect()) as connection:
             hold(connection, context)
-            seconds = run_checks(connection, sql().checks(self.layer), self.parameters)
-            write_down_seconds(context, seconds)
+            try:
+                seconds = run_checks(connection, sql().checks(self.layer), self.parameters)
+            except ChecksFailed:
+                # Readers are told that the run has failed.
+                sql().engine.published(place(), connection)
+                raise
+            write_down_seconds(connection, context, seconds)
 
 
 def land_batches(**context: Any) -> None:
@@ -257,17 +271,19 @@ def land_batches(**context: Any) -> None:
         prepare(connection, sql())
         rebuild = bool(context["params"].get("rebuild"))
         landed = land(connection, sql(), open_source(), run_days, run_of(context), rebuild, emails.chosen())
-        write_down_seconds(context, landed.sql_seconds)
+        write_down_seconds(connection, context, landed.sql_seconds)
     print(f"{run_days.first} to {run_days.last}: " + ", ".join(f"{n} rows of {t}" for t, n in landed.rows.items()))
     if landed.left_out:
         print(f"{landed.left_out} rows of people who were erased have been left out")
 
 
-def write_down_seconds(context: Context, seconds: float) -> None:
+def write_down_seconds(connection: Connection, context: Context, seconds: float) -> None:
     """What the task's SQL cost, beside the rows that its script wrote down."""
     step = (*run_of(context).values(), context["ti"].task_id)
-    with closing(connect()) as connection, connection:
-        connection.execute("insert or ignore into run_steps (dag_id, run_id, task_id) values (?, ?, ?)", step)
+    with transaction(connection):
+        connection.execute(
+            "insert into run_steps (dag_id, run_id, task_id) values (?, ?, ?) on conflict do nothing", step
+        )
         connection.execute(
             "update run_steps set sql_seconds = ? where dag_id = ? and run_id = ? and task_id = ?", (seconds, *step)
         )
@@ -276,7 +292,7 @@ def write_down_seconds(context: Context, seconds: float) -> None:
 def verify_warehouse() -> None:
     """Compare every table with a rebuild made aside; fails where a cell differs."""
     with for_people():
-        if report(verify(Path(BaseHook.get_connection(CONNECTION).host), sql())):
+        if report(verify(place(), sql())):
             raise UserError("What people read is not what a rebuild gives: the cells are in the log above.")
 
 
@@ -299,7 +315,7 @@ def erase_people(**context: Any) -> None:
         print(f"Asked for by {params['asked_by']}: {params['reason']}")
         hold(connection, context)
         prepare(connection, sql())
-        found = erase(connection, sql(), users, run_of(context))
+        found = erase(place(), connection, sql(), users, run_of(context))
         if hasattr(source, "forget"):
             source.forget(found.ids)
     print(f"Erased: {len(users)} people with {len(found.ids)} ids in {found.rows} raw rows")

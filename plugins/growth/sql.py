@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jinja2
 
+from growth import engines
 from growth.definitions import Definitions
 from growth.models import LAYERS, SQL_FOLDER, Model, model_files, read_header, select_list
 from growth.sources import RAW_COLUMNS
@@ -61,6 +62,7 @@ class Sql:
     """All statements of the warehouse for one engine and one set of definitions."""
 
     def __init__(self, definitions: Definitions, engine: str = "sqlite") -> None:
+        self.engine = engines.engine(engine)
         self._environment = sql_environment(definitions, engine)
         self._environment.filters["values"] = _values
         funnel = definitions.funnel
@@ -136,8 +138,16 @@ class Sql:
         return self._render(f"scope/{table}.sql").strip()
 
     def begin(self) -> str:
-        """The statements that open a transaction which will write."""
-        return str(self._environment.globals["db"].begin())
+        """The statements that open a transaction beside which nobody else writes."""
+        return str(self._environment.globals["db"].begin_alone())
+
+    def drop_views(self) -> str:
+        names = [*self._typed, *(f"next__{m.name}" for m in self.marts), "batch_accounting"]
+        return "\n".join(str(self._environment.globals["db"].drop_view(name)) for name in names)
+
+    def type_of(self, column_type: str) -> str:
+        """What the engine calls text, integer or real."""
+        return str(self._environment.globals["db"].types[column_type])
 
     def hold(self) -> str:
         """The statements that take the warehouse for a run, or refuse to."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from growth.engines import Aside, Connection, Place, transaction
 from growth.errors import UserError
 from growth.models import LAYERS
-from growth.sources import RAW_COLUMNS
+from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.sql import Sql
 from growth.warehouse import plain_errors, prepare, run_script
 
 SHOWN = 10
+
+BATCH_COLUMNS = ("batch_date", "table_name", "source_name", "rows_landed")
+
+_Rows = dict[tuple[Any, ...], tuple[Any, ...]]
 
 
 class Difference(NamedTuple):
@@ -33,63 +34,79 @@ class Difference(NamedTuple):
         return f"{row}: {self.column} is {self.published!r}, a rebuild gives {self.rebuilt!r}"
 
 
-def rebuild(warehouse: Path, target: sqlite3.Connection, sql: Sql) -> None:
-    """Build all tables in `target`, an empty database, from the raw tables of `warehouse`, which is only read.
+def rebuild(aside: Aside, sql: Sql, where: str) -> None:
+    """Build all tables of the warehouse in an empty database aside, from the raw rows that it sees.
 
-    One read transaction on the warehouse: what a run publishes meanwhile is not seen. Raises UserError where the
-    warehouse holds batches that have not been published.
+    One transaction for what is read: what a run publishes meanwhile is not seen. Raises UserError where the warehouse
+    holds batches that have not been published.
     """
+    target = aside.connection
     prepare(target, sql)
-    target.execute("attach ? as warehouse", (f"{warehouse.absolute().as_uri()}?mode=ro",))
-    target.execute("begin")
-    waiting = target.execute(
-        "select count(*), min(batch_date), max(batch_date) from warehouse.scope_batches"
-    ).fetchone()
-    (hash_of_published,) = target.execute("select published_hash from warehouse.run_state").fetchone()
-    if waiting[0] or hash_of_published is None:
-        raise UserError(
-            f"The warehouse {warehouse} holds batches that no run has published ({waiting[1]} to {waiting[2]}):"
-            " let the run end, or run again, and verify then."
-        )
-    if hash_of_published != sql.definitions_hash:
-        raise UserError("The definitions have changed since the last run: run again, and verify then.")
-    for table in (*RAW_COLUMNS, "raw_batches"):
-        target.execute(f"insert into {table} select * from warehouse.{table}")
-    target.execute("insert into scope_batches select distinct batch_date from raw_batches")
-    target.execute(
-        "update run_state set (as_of_date, as_of_day, as_of_month, definitions_hash) ="
-        " (select as_of_date, as_of_day, as_of_month, definitions_hash from warehouse.run_state)"
-    )
-    target.execute("commit")
-    target.execute("detach warehouse")
+    with aside.looking() as prefix, transaction(target):
+        _copy_raw_rows(target, prefix, sql, where)
     parameters = {"dag_id": "verify", "run_id": "verify", "first_day": "", "last_day": ""}
     for model in sql.models:
         run_script(target, sql.build(model.name), parameters)
     run_script(target, sql.publish(), parameters)
 
 
+def _copy_raw_rows(target: Connection, prefix: str, sql: Sql, where: str) -> None:
+    (hash_of_published,) = target.execute(f"select published_hash from {prefix}run_state").fetchone()
+    days, first, last = target.execute(
+        f"select count(*), min(batch_date), max(batch_date) from {prefix}scope_batches"
+    ).fetchone()
+    if days or hash_of_published is None:
+        raise UserError(
+            f"The warehouse {where} holds batches that no run has published ({first} to {last}):"
+            " let the run end, or run again, and verify then."
+        )
+    if hash_of_published != sql.definitions_hash:
+        raise UserError("The definitions have changed since the last run: run again, and verify then.")
+    copied = {table: (*ARRIVAL_COLUMNS, *columns) for table, columns in RAW_COLUMNS.items()}
+    rows = {}
+    for table, columns in (copied | {"raw_batches": BATCH_COLUMNS}).items():
+        names = ", ".join(columns)
+        target.execute(f"insert into {table} ({names}) select {names} from {prefix}{table}")
+        (rows[table],) = target.execute(f"select count(*) from {table}").fetchone()
+    sql.engine.loaded(target, rows)
+    target.execute("insert into scope_batches (batch_date) select distinct batch_date from raw_batches")
+    for column in ("as_of_date", "as_of_day", "as_of_month", "definitions_hash"):
+        target.execute(f"update run_state set {column} = (select {column} from {prefix}run_state)")
+
+
 def differences(
-    published: sqlite3.Connection, rebuilt: sqlite3.Connection, sql: Sql, layers: tuple[str, ...] = ("marts",)
+    published: Connection,
+    rebuilt: Connection,
+    sql: Sql,
+    layers: tuple[str, ...] = ("marts",),
+    prefix: str = "",
+    within: float = 0.0,
 ) -> list[Difference]:
-    """Every cell of the layers' tables in which the two databases differ."""
+    """Every cell of the layers' tables in which two warehouses differ; the first has its tables under a prefix.
+
+    Numbers count as equal that are `within` of each other: other engines add up fractions in another order.
+    """
     found = []
     for model in (m for m in sql.models if m.layer in layers):
-        query = f"select {', '.join(model.columns)} from {model.name}"
+        columns = ", ".join(model.columns)
         places = [model.columns.index(c) for c in model.grain]
 
-        def rows(
-            connection: sqlite3.Connection, query: str = query, places: list[int] = places
-        ) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-            return {tuple(row[p] for p in places): row for row in connection.execute(query)}
+        def rows(connection: Connection, table: str, columns: str = columns, places: list[int] = places) -> _Rows:
+            found = connection.execute(f"select {columns} from {table}")
+            return {tuple(row[p] for p in places): row for row in found}
 
-        ours, theirs = rows(published), rows(rebuilt)
+        ours, theirs = rows(published, prefix + model.name), rows(rebuilt, model.name)
         for key in sorted(ours.keys() ^ theirs.keys(), key=str):
             found.append(Difference(model.name, key, None, ours.get(key), theirs.get(key)))
         for key in sorted((k for k in ours.keys() & theirs.keys() if ours[k] != theirs[k]), key=str):
             for column, a, b in zip(model.columns, ours[key], theirs[key], strict=True):
-                if a != b:
+                if a != b and not _are_near(a, b, within):
                     found.append(Difference(model.name, key, column, a, b))
     return found
+
+
+def _are_near(a: Any, b: Any, within: float) -> bool:
+    return isinstance(a, int | float) and isinstance(b, int | float) and abs(a - b) <= within
 
 
 class Verdict(NamedTuple):
@@ -101,23 +118,34 @@ class Verdict(NamedTuple):
     differences: list[Difference]
 
 
-def verify(warehouse: Path, sql: Sql) -> Verdict:
-    """Compare every table of the warehouse with a rebuild made aside, in a folder beside it that is removed again."""
-    if not warehouse.is_file():
-        raise UserError(f"There is no warehouse {warehouse}: make run builds it.")
-    with (
-        plain_errors(str(warehouse)),
-        TemporaryDirectory(dir=warehouse.parent, prefix=".verify-") as folder,
-        closing(sqlite3.connect(f"{(Path(folder) / 'rebuilt.db').absolute().as_uri()}", uri=True)) as target,
-        closing(sqlite3.connect(warehouse.absolute().as_uri() + "?mode=ro", uri=True)) as published,
-    ):
-        published.execute("begin")
-        if not published.execute("select 1 from sqlite_master where name = 'run_state'").fetchone():
-            raise UserError(f"The file {warehouse} is no warehouse yet: make run builds it.")
-        (as_of,) = published.execute("select published_date from run_state").fetchone()
-        rebuild(warehouse, target, sql)
-        rows = sum(published.execute(f"select count(*) from {m.name}").fetchone()[0] for m in sql.models)
-        return Verdict(as_of, len(sql.models), rows, differences(published, target, sql, LAYERS))
+def verify(place: Place, sql: Sql) -> Verdict:
+    """Compare every table of the warehouse with a rebuild made aside, which is gone afterwards."""
+    engine = place.engine
+    if not engine.exists(place):
+        raise UserError(f"There is no warehouse {place}: make run builds it.")
+    with plain_errors(place), engine.aside(place) as aside:
+        before = _state(aside, place)
+        rebuild(aside, sql, str(place))
+        with aside.looking() as prefix:
+            target = aside.connection
+            rows = sum(target.execute(f"select count(*) from {prefix}{m.name}").fetchone()[0] for m in sql.models)
+            found = differences(target, target, sql, LAYERS, prefix)
+        if _state(aside, place) != before:
+            raise UserError(f"A run has changed the warehouse {place} meanwhile: verify again.")
+        return Verdict(before[0], len(sql.models), rows, found)
+
+
+def _state(aside: Aside, place: Place) -> tuple[Any, ...]:
+    """What every run that does something changes."""
+    with aside.looking() as prefix:
+        try:
+            return aside.connection.execute(
+                f"select published_date, published_run_id, revision from {prefix}run_state"
+            ).fetchone()
+        except place.engine.Error as error:
+            if any(symptom in str(error) for symptom in ("no such table", "does not exist")):
+                raise UserError(f"The warehouse {place} is none yet: make run builds it.") from None
+            raise
 
 
 def report(verdict: Verdict) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import sqlite3
 import time
 from calendar import monthrange
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import date, timedelta
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from growth.days import Days
 from growth.emails import Protect, keep
-from growth.errors import UserError
+from growth.engines import Connection, Engine, Place
+from growth.errors import PassingError, UserError
 from growth.models import Model
 from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED, UNMAPPED_COLUMNS, Source
 from growth.sql import Sql
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _EPOCH = date(1970, 1, 1)
+_CALENDAR = ("month", "month_number", "first_day", "last_day")
 _CALENDAR_YEARS = range(1990, 2101)
 
 
@@ -50,7 +52,7 @@ class Erased:
         "subscription_id": "subscription",
     }
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         rows = connection.execute("select kind, digest from erased").fetchall()
         self._salt = next((digest for kind, digest in rows if kind == "salt"), None)
@@ -69,7 +71,7 @@ class Erased:
             self._salt = secrets.token_hex(16)
             self._connection.execute("insert into erased (kind, digest) values ('salt', ?)", (self._salt,))
         self._connection.executemany(
-            "insert or ignore into erased (kind, digest) values (?, ?)",
+            "insert into erased (kind, digest) values (?, ?) on conflict do nothing",
             [(kind, self._digest(kind, name)) for kind, name in names],
         )
 
@@ -84,7 +86,7 @@ class Erased:
         return frame[is_kept]
 
 
-class Refused(UserError):
+class Refused(PassingError):
     """A script found that it may not go on; what it had done so far in its transaction is undone."""
 
 
@@ -102,7 +104,7 @@ def split(script: str) -> list[str]:
     return [s for s in sqlparse.split(sqlparse.format(script, strip_comments=True), strip_semicolon=True) if s]
 
 
-def run_script(connection: Any, script: str, parameters: Mapping[str, object]) -> float:
+def run_script(connection: Connection, script: str, parameters: Mapping[str, object]) -> float:
     """Run a script as SQLExecuteQueryOperator does, and give the seconds it took. An error undoes its transaction."""
     statements = split(script)
     started = time.perf_counter()
@@ -118,97 +120,97 @@ def run_script(connection: Any, script: str, parameters: Mapping[str, object]) -
 
 
 @contextmanager
-def plain_errors(where: str) -> Iterator[None]:
-    """What the database says of a file that it cannot use, as one sentence."""
+def connecting(place: Place) -> Iterator[Connection]:
+    """A connection to write with where no hook of Airflow opens one; what goes wrong is one sentence."""
+    with plain_errors(place), closing(place.engine.connect(place)) as connection:
+        yield connection
+
+
+@contextmanager
+def plain_errors(place: Place) -> Iterator[None]:
+    """What the database says of a warehouse that it cannot use, as one sentence."""
+    engine = place.engine
     try:
         yield
-    except sqlite3.DatabaseError as error:
-        said = str(error)
-        other_shape = (
-            f"and the SQL do not fit ({said}): mend the model that was edited, or restore a copy of the warehouse"
-        )
-        for symptom, sentence in {
-            "file is not a database": "is not a SQLite database: name another file or move this one away",
-            "disk image is malformed": "is a damaged SQLite database: restore a copy of it",
-            "malformed database schema": "is a damaged SQLite database: restore a copy of it",
-            "readonly": "is read-only: make the file and its folder writable",
-            "unable to open": "cannot be opened: make its folder, and make it writable",
-            "locked": "stayed locked by another process for a minute: end that process, then run again",
-            "disk is full": "has no room left on its disk: make room, then run again",
-            "disk I/O": "cannot be written, the disk gave an error: check the disk, then run again",
-            "no such ": other_shape,
-            "has no column": other_shape,
-        }.items():
+    except engine.Error as error:
+        said = " ".join(str(error).split())
+        for symptom, sentence in engine.SYMPTOMS.items():
             if symptom in said:
-                raise UserError(f"The warehouse {where} {sentence}.") from None
+                kind = PassingError if symptom in engine.PASSING else UserError
+                raise kind(f"The warehouse {place} {sentence.format(said=said)}.") from None
         raise
 
 
-def prepare(connection: Any, sql: Sql) -> None:
+def prepare(connection: Connection, sql: Sql) -> None:
     """Make what is missing of the warehouse, and bring tables of an earlier version into shape.
 
     One transaction. Nothing that people read loses a row or a column: one that a mart gains is empty until the next
     publish, one that it no longer has goes after it.
     """
-    connection.execute("pragma busy_timeout = 60000")
-    connection.execute("pragma journal_mode = wal")
-    known = connection.execute("select name from sqlite_master where name = 'run_state'").fetchone()
+    engine = sql.engine
+    engine.home(connection)
+    known = "run_state" in engine.tables(connection)
     if known:
         (prepared,) = connection.execute("select prepared_hash from run_state").fetchone() or (None,)
         if prepared == sql.definitions_hash:
             return
-    connection.execute("begin immediate")
-    try:
+    with _alone(connection, sql):
+        for statement in split(sql.drop_views()):
+            connection.execute(statement)
         if known:
             for table, columns in RAW_COLUMNS.items():
-                _gain_columns(connection, table, dict.fromkeys(columns, "text"))
+                _gain_columns(connection, sql, table, dict.fromkeys(columns, "text"))
             for model in sql.models:
-                _reshape(connection, model)
+                _reshape(connection, sql, model)
         for statement in split(sql.create()) + split(sql.views()):
             connection.execute(statement)
-        connection.executemany("insert or ignore into calendar_months values (?, ?, ?, ?)", _months())
+        if not connection.execute("select 1 from calendar_months limit 1").fetchone():
+            engine.load(connection, "calendar_months", _CALENDAR, list(zip(*_months(), strict=True)))
         # What tables of another shape or meaning held has to be computed again, whichever run comes next.
         connection.execute(
             "update run_state set prepared_hash = ?, everything = ?", (sql.definitions_hash, 1 if known else 0)
         )
-        connection.execute("commit")
+
+
+@contextmanager
+def _alone(connection: Connection, sql: Sql) -> Iterator[None]:
+    """A transaction beside which nobody else writes."""
+    try:
+        for statement in split(sql.begin()):
+            connection.execute(statement)
+        yield
     except BaseException:
         connection.rollback()
         raise
+    connection.commit()
 
 
-def _columns(connection: Any, table: str) -> list[str]:
-    return [row[1] for row in connection.execute(f"pragma table_info({table})")]
-
-
-def _gain_columns(connection: Any, table: str, types: Mapping[str, str]) -> None:
+def _gain_columns(connection: Connection, sql: Sql, table: str, types: Mapping[str, str]) -> None:
     """Columns that a table has not, if there is the table."""
-    present = _columns(connection, table)
+    present = sql.engine.columns(connection, table)
     for column, kind in types.items() if present else []:
         if column not in present:
-            connection.execute(f"alter table {table} add column {column} {kind}")
+            connection.execute(f"alter table {table} add column {column} {sql.type_of(kind)}")
 
 
-def _reshape(connection: Any, model: Model) -> None:
+def _reshape(connection: Connection, sql: Sql, model: Model) -> None:
     """What people read gains columns; all else is made anew where its shape is another, and computed again."""
     for name in ("scope__", "changed__", "building__"):
         connection.execute(f"drop table if exists {name}{model.name}")
     if model.layer == "marts":
-        connection.execute(f"drop view if exists next__{model.name}")
-        _gain_columns(connection, model.name, model.types)
-    elif _columns(connection, model.name) != list(model.columns):
+        _gain_columns(connection, sql, model.name, model.types)
+    elif sql.engine.columns(connection, model.name) != list(model.columns):
         connection.execute(f"drop table if exists {model.name}")
 
 
-def drop_obsolete_columns(connection: Any, sql: Sql) -> None:
+def drop_obsolete_columns(connection: Connection, sql: Sql) -> None:
     """Take away what marts no longer have, once what people read has been published without it."""
-    obsolete = [(m.name, c) for m in sql.marts for c in _columns(connection, m.name) if c not in m.columns]
+    obsolete = [(m.name, c) for m in sql.marts for c in sql.engine.columns(connection, m.name) if c not in m.columns]
     (published,) = connection.execute("select published_hash from run_state").fetchone()
     if obsolete and published == sql.definitions_hash:
-        connection.execute("begin immediate")
-        for table, column in obsolete:
-            connection.execute(f"alter table {table} drop column {column}")
-        connection.execute("commit")
+        with _alone(connection, sql):
+            for table, column in obsolete:
+                connection.execute(f"alter table {table} drop column {column}")
 
 
 def _months() -> Iterator[tuple[str, int, int, int]]:
@@ -219,7 +221,7 @@ def _months() -> Iterator[tuple[str, int, int, int]]:
 
 
 def land(
-    connection: Any,
+    connection: Connection,
     sql: Sql,
     source: Source,
     days: Days,
@@ -239,22 +241,19 @@ def land(
     # What takes long, such as asking an API, is over before others have to wait.
     pieces = iter(source.pieces(*days))
     first = next(pieces, {})
-    connection.execute("begin immediate")
-    try:
+    with _alone(connection, sql):
         for statement in split(sql.hold()):
             heed(connection.execute(statement, run))
         connection.execute(
-            "insert or ignore into replaced_users (user_id) select user_id from raw_users"
-            " where batch_date between ? and ? and user_id is not null",
+            "insert into replaced_users (user_id)"
+            " select user_id from raw_users where batch_date between ? and ? and user_id is not null"
+            " except select user_id from replaced_users",
             between,
         )
         for table in (*RAW_COLUMNS, UNMAPPED, "raw_batches"):
             connection.execute(f"delete from {table} where batch_date between ? and ?", between)
         dates = [(days.first + timedelta(days=n)).isoformat() for n in range((days.last - days.first).days + 1)]
-        connection.executemany(
-            "insert into raw_batches (batch_date, table_name, source_name, rows_landed) values (?, ?, ?, 0)",
-            [(d, table, source.name) for d in dates for table in RAW_COLUMNS],
-        )
+        rows: Counter[tuple[str, str]] = Counter()
         erased = Erased(connection)
         for piece in chain([first], pieces):
             started = time.perf_counter()
@@ -263,24 +262,27 @@ def land(
                     _count_unmapped(connection, arrived)
                 else:
                     frame = erased.without(arrived)
-                    _land_frame(connection, table, frame, protect)
+                    _land_frame(connection, sql.engine, table, frame, protect)
                     landed[table] += len(frame)
+                    rows.update({(day, table): n for day, n in frame["batch_date"].value_counts().items()})
                     left_out += len(arrived) - len(frame)
             seconds += time.perf_counter() - started
-        connection.execute(
-            "insert or ignore into scope_batches (batch_date)"
-            " select distinct batch_date from raw_batches where batch_date between ? and ?",
-            between,
+        started = time.perf_counter()
+        batches = [(day, table, source.name, int(rows[day, table])) for day in dates for table in RAW_COLUMNS]
+        sql.engine.load(
+            connection,
+            "raw_batches",
+            ("batch_date", "table_name", "source_name", "rows_landed"),
+            list(zip(*batches, strict=True)),
         )
+        sql.engine.loaded(connection, landed)
+        _put_in_scope(connection, "batch_date between ? and ?", between)
         _move_on(connection, sql.definitions_hash, rebuild)
-        connection.execute("commit")
-    except BaseException:
-        connection.rollback()
-        raise
+        seconds += time.perf_counter() - started
     return Landed(landed, left_out, seconds)
 
 
-def refuse_other_source(connection: Any, source: Source) -> None:
+def refuse_other_source(connection: Connection, source: Source) -> None:
     """A warehouse holds the batches of one source: two would mix their people."""
     (other,) = connection.execute(
         "select max(source_name) from raw_batches where source_name <> ?", (source.name,)
@@ -292,42 +294,43 @@ def refuse_other_source(connection: Any, source: Source) -> None:
         )
 
 
-def _land_frame(connection: Any, table: str, frame: pd.DataFrame, protect: Protect) -> None:
+def _land_frame(
+    connection: Connection, engine: Engine, table: str, frame: pd.DataFrame, protect: Protect
+) -> None:
     names = (*ARRIVAL_COLUMNS, *RAW_COLUMNS[table])
     values = frame.loc[:, list(names)].astype(object)
     columns = {name: values[name].where(values[name].notna(), None) for name in names}
     if "email" in columns:
         columns["email"] = map(protect, columns["email"])
-    marks = ", ".join("?" * len(names))
-    connection.executemany(
-        f"insert into {table} ({', '.join(names)}) values ({marks})", zip(*columns.values(), strict=True)
-    )
-    connection.executemany(
-        "update raw_batches set rows_landed = rows_landed + ? where batch_date = ? and table_name = ?",
-        [(int(rows), day, table) for day, rows in frame["batch_date"].value_counts().items()],
+    engine.load(connection, table, names, list(columns.values()))
+
+
+def _put_in_scope(connection: Connection, where: str, parameters: tuple[str, ...] = ()) -> None:
+    connection.execute(
+        "insert into scope_batches (batch_date)"
+        f" select distinct batch_date from raw_batches where {where} except select batch_date from scope_batches",
+        parameters,
     )
 
 
-def _count_unmapped(connection: Any, frame: pd.DataFrame) -> None:
+def _count_unmapped(connection: Connection, frame: pd.DataFrame) -> None:
     names = ", ".join(UNMAPPED_COLUMNS)
     connection.executemany(
         f"insert into {UNMAPPED} ({names}) values (?, ?, ?, ?)"
-        " on conflict (batch_date, source_file, event_name) do update set rows_seen = rows_seen + excluded.rows_seen",
+        " on conflict (batch_date, source_file, event_name)"
+        f" do update set rows_seen = {UNMAPPED}.rows_seen + excluded.rows_seen",
         frame.loc[:, list(UNMAPPED_COLUMNS)].astype(object).itertuples(index=False, name=None),
     )
 
 
-def _move_on(connection: Any, definitions_hash: str, rebuild: bool) -> None:
+def _move_on(connection: Connection, definitions_hash: str, rebuild: bool) -> None:
     """The as-of day is the latest day landed; other definitions than those of the last landing put all in scope."""
     connection.execute(
         "update run_state set everything = case when ? or definitions_hash <> ? then 1 else everything end,"
         " definitions_hash = ?",
         (rebuild, definitions_hash, definitions_hash),
     )
-    connection.execute(
-        "insert or ignore into scope_batches (batch_date)"
-        " select distinct batch_date from raw_batches where (select everything from run_state) = 1"
-    )
+    _put_in_scope(connection, "(select everything from run_state) = 1")
     (as_of,) = connection.execute("select max(batch_date) from raw_batches").fetchone()
     day = date.fromisoformat(as_of)
     connection.execute(

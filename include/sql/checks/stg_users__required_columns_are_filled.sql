@@ -2,4 +2,4 @@
 select u.user_id, u.signup_date, u.signup_month, u.signup_day
 from scope__stg_users as s
 {{ db.join }} stg_users as u on s.user_id = u.user_id
-where trim(u.user_id) = '' or u.signup_date is null or u.signup_month is null or u.signup_day is null
+where trim(u.user_id, ' ') = '' or u.signup_date is null or u.signup_month is null or u.signup_day is null

@@ -2,12 +2,12 @@
 
 {#- Values ------------------------------------------------------------------------------------------------------ -#}
 
-{%- macro param(name) -%} :{{ name }} {%- endmacro -%}
-
-{#- Milliseconds since 1970-01-01 of text that is a date, or a date and a time (UTC where no offset stands);
-    null for other text, and for a day that no calendar has. -#}
+{#- Milliseconds since 1970-01-01 of text that is a date, or a date and a time (UTC where no offset stands), with
+    a T or a blank between them; null for other text, and for a day that no calendar has. Not rounded. -#}
 {%- macro moment_ms(text) -%}
 case when {{ text }} glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9]*[0-9Zz]'
+        and (length({{ text }}) = 10 or (substr({{ text }}, 11, 1) in ('T', ' ') and substr({{ text }}, 12, 2) < '24'))
+        and {{ text }} >= '0001'
         and (substr({{ text }}, 9, 2) <= '28' or date(substr({{ text }}, 1, 10), '+0 days') = substr({{ text }}, 1, 10))
     then cast(round((julianday({{ to_the_ms(text) }}) - 2440587.5) * 86400000) as integer)
 end
@@ -24,19 +24,22 @@ case when substr({{ text }}, 20, 1) = '.' and substr({{ text }}, 24, 1) glob '[0
 {%- macro month_of_day(day) -%} strftime('%Y-%m-01', ({{ day }}) * 86400, 'unixepoch') {%- endmacro -%}
 {%- macro day_of_date(date) -%} cast(julianday({{ date }}) - 2440587.5 as integer) {%- endmacro -%}
 
+{#- Whether text is a number as JSON writes it, below 1e15, with at most two digits of exponent. -#}
 {%- macro is_number(text) -%}
-(json_valid({{ text }}) and json_type({{ text }}) in ('integer', 'real') and abs(cast({{ text }} as real)) < 1e15)
+(json_valid({{ text }}) and json_type({{ text }}) in ('integer', 'real') and abs(cast({{ text }} as real)) < 1e15
+    and {{ text }} not glob '*[eE]*[0-9][0-9][0-9]*')
 {%- endmacro -%}
+{#- The number that text is; anything where it is none. -#}
 {%- macro number(text) -%} cast({{ text }} as real) {%- endmacro -%}
+
+{#- A number as a fraction in floating point: elsewhere 0.4 is a decimal, which counts otherwise. -#}
+{%- macro real(number) -%} {{ number }} {%- endmacro -%}
 
 {#- A fraction 0 to 1, null where the whole is 0. -#}
 {%- macro ratio(part, whole) -%} 1.0 * {{ part }} / nullif({{ whole }}, 0) {%- endmacro -%}
 
 {#- How many whole parts of a size fit into a number of days. -#}
 {%- macro whole(days, size) -%} ({{ days }}) / {{ size }} {%- endmacro -%}
-
-{#- Text without any of some characters at its ends. -#}
-{%- macro stripped(text, characters) -%} trim({{ text }}, {{ characters }}) {%- endmacro -%}
 
 {#- Whether a character of a range such as 2-9 is in a text. -#}
 {%- macro has_one_of(text, range) -%} {{ text }} glob '*[{{ range }}]*' {%- endmacro -%}
@@ -52,58 +55,80 @@ case when substr({{ text }}, 20, 1) = '.' and substr({{ text }}, 24, 1) glob '[0
 json_object({% for column in columns %}'{{ column }}', {{ column }}{{ ', ' if not loop.last }}{% endfor %})
 {%- endmacro -%}
 
-{#- The names of the tables that there are, for a reader who takes what it finds. -#}
+{#- The names of the tables and views that there are, for a reader who takes what it finds. -#}
 {%- macro table_names() -%} select name from sqlite_master where type in ('table', 'view') {%- endmacro -%}
 
 {#- Tables ------------------------------------------------------------------------------------------------------ -#}
 
+{%- set types = {'text': 'text', 'integer': 'integer', 'real': 'real'} -%}
+
+
 {%- macro create_table(name, columns, key) -%}
 create table if not exists {{ name }} (
     {% for column, type in columns.items() %}
-    {{ column }} {{ type }}{{ ' not null' if column in key }},
+    {{ column }} {{ types[type] }}{{ ' not null' if column in key }},
     {% endfor %}
     primary key ({{ key | join(', ') }})
 ) without rowid;
 {%- endmacro -%}
 
-{#- Two tables that live as long as the connection does: what the table loses, and what it gains. -#}
+{#- A table of raw rows, a model's, or one that may name as many rows as these have. -#}
+{%- macro create_large_table(name, columns, key) -%} {{ create_table(name, columns, key) }} {%- endmacro -%}
+
+{#- A table that rows are only added to, and that may hold one twice. -#}
+{%- macro create_log(name, columns) -%}
+create table if not exists {{ name }} (
+    {% for column, type in columns.items() %}
+    {{ column }} {{ types[type] }}{{ ',' if not loop.last }}
+    {% endfor %}
+);
+{%- endmacro -%}
+
+{%- macro create_index(table, columns, is_unique=false) -%}
+create {{ 'unique ' if is_unique }}index if not exists {{ table }}_{{ columns | join('_') }} on {{ table }} ({{ columns | join(', ') }});
+{%- endmacro -%}
+
+{#- An index of raw rows by an id, which may be of any length. -#}
+{%- macro create_raw_index(table, column) -%} {{ create_index(table, [column]) }} {%- endmacro -%}
+
+{%- macro drop_view(name) -%} drop view if exists {{ name }}; {%- endmacro -%}
+
+{#- A table that lives as long as the connection does: what comes, and of it what a table loses and what it gains. -#}
 {%- macro scratch(name, query) -%}
 drop table if exists temp.{{ name }};
 create temp table {{ name }} as
 {{ query }};
 {%- endmacro -%}
 
+{#- What a planner that counts rows has to know once a table has been filled. -#}
+{%- macro count_rows(table) -%} {%- endmacro -%}
+
 {#- A join that reads its left side first: the small one stands there. Other engines find that out by themselves. -#}
 {%- set join = 'cross join' -%}
 
-{#- Rows of a table whose key is among those of another, without reading the rest of the table. -#}
-{%- macro rows_of(table, columns, keys, key) -%}
-select t.{{ columns | join(', t.') }}
-from {{ keys }} as k
-cross join {{ table }} as t
-{% for column in key %}
-    {{ 'on' if loop.first else 'and' }} t.{{ column }} = k.{{ column }}
-{% endfor %}
-{%- endmacro -%}
-
+{#- Rows that the table has not, by its key: the query is what is called with. -#}
 {%- macro insert_new(table, columns) -%}
 insert or ignore into {{ table }} ({{ columns | join(', ') }})
+{{ caller() | trim }};
 {%- endmacro -%}
 
-{#- All rows of a table when a run computes everything again, otherwise none, and then none is read. -#}
-{%- macro all_if_everything(table, columns) -%}
-select t.{{ columns | join(', t.') }}
-from run_state as r
-cross join {{ table }} as t
-where r.everything = 1
+{#- The same into a large table, whose columns are its key. -#}
+{%- macro insert_keys(table, columns) -%}
+insert or ignore into {{ table }} ({{ columns | join(', ') }})
+{{ caller() | trim }};
 {%- endmacro -%}
 
 {#- Transactions: one writer at a time, who waits up to a minute for the one before; readers are never blocked. ---- -#}
 
+{#- One that writes what is a task's own. -#}
 {%- macro begin() -%}
 pragma busy_timeout = 60000;
 begin immediate;
 {%- endmacro -%}
+
+{#- One beside which nobody else writes: landing, publishing, taking the warehouse. -#}
+{%- macro begin_alone() -%} {{ begin() }} {%- endmacro -%}
+
 {%- macro commit() -%}
 commit;
 {%- endmacro -%}

@@ -14,7 +14,7 @@
 {% macro in_time(at_ms) %}
 {% if step.of %}
         -- Days are counted from the end of a day that has no time.
-        and {{ at_ms }} <= p.{{ step.of }}_latest_ms + {{ step.within_days }} * 86400000
+        and {{ at_ms }} <= p.{{ step.of }}_latest_ms + {{ step.within_days * 86400000 }}
 {% endif %}
 {% endmacro %}
 {% if step.any_of or step.subscription %}
@@ -69,7 +69,7 @@ after_{{ step.name }} as (
         p.{{ so_far | join(', p.') }},
         {% set reached = 'p.latest_ms is not null' %}
         {% if step.all_of or step.active_days %}
-        {% set reached = reached ~ (' and p.at_ms <= p.' ~ step.of ~ '_latest_ms + ' ~ step.within_days ~ ' * 86400000' if step.of else '') %}
+        {% set reached = reached ~ (' and p.at_ms <= p.' ~ step.of ~ '_latest_ms + ' ~ step.within_days * 86400000 if step.of else '') %}
         {% endif %}
         {% for id in step.ids %}
         case when {{ reached }} then p.{{ id }} end as {{ id }},

@@ -21,15 +21,15 @@ facts as (
 scores as (
     select
         *,
-        {{ h.active_days.points }} * {{ db.least('active_days', h.active_days.target) }} / {{ h.active_days.target }}
-        + {{ h.features.points }} * {{ db.least('features_used', h.features.target) }} / {{ h.features.target }}
-        + {{ h.recency.points }} * coalesce({{ db.greatest(h.window_days ~ ' - days_since_active', 0) }}, 0)
+        {{ db.real(h.active_days.points) }} * {{ db.least('active_days', h.active_days.target) }} / {{ h.active_days.target }}
+        + {{ db.real(h.features.points) }} * {{ db.least('features_used', h.features.target) }} / {{ h.features.target }}
+        + {{ db.real(h.recency.points) }} * coalesce({{ db.greatest(h.window_days ~ ' - days_since_active', 0) }}, 0)
         / {{ h.window_days }}
-        + {{ h.plan.points }} * case
+        + {{ db.real(h.plan.points) }} * case
             {% for plan, share in h.plan.share.items() %}
-            when is_paying = 1 and plan_name = '{{ plan }}' then {{ share }}
+            when is_paying = 1 and plan_name = '{{ plan }}' then {{ db.real(share) }}
             {% endfor %}
-            else 0.0
+            else {{ db.real('0.0') }}
         end as overall_health_score
     from facts
 ),
@@ -37,7 +37,7 @@ scores as (
 flags as (
     select
         *,
-        case when is_paying = 1 and overall_health_score < {{ definitions.at_risk.below_score }}
+        case when is_paying = 1 and overall_health_score < {{ db.real(definitions.at_risk.below_score) }}
             and days_since_signup >= {{ definitions.at_risk.after_signup_days }} then 1 else 0 end as is_at_risk,
         case when is_paying = 1 and plan_name in ({{ up.plans | values }})
             and active_days >= {{ up.active_days }} and features_used >= {{ up.features }}
@@ -56,7 +56,7 @@ select
     overall_health_score,
     case
         {% for status in h.statuses %}
-        when overall_health_score >= {{ status.from_score }} then '{{ status.name }}'
+        when overall_health_score >= {{ db.real(status.from_score) }} then '{{ status.name }}'
         {% endfor %}
     end as health_status,
     is_at_risk,

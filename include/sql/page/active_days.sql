@@ -10,5 +10,5 @@ select
     resurrected_users,
     dormant_users
 from fct_active_users
-where activity_month between {{ db.param('since') }} and {{ db.param('until') }}
+where activity_month between :since and :until
 order by activity_date

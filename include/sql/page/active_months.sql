@@ -9,6 +9,6 @@ select
     max(days_observed) as days_observed,
     min(is_complete) as is_complete
 from fct_engagement_cohorts
-where activity_month between {{ db.param('since') }} and {{ db.param('until') }}
+where activity_month between :since and :until
 group by activity_month
 order by activity_month

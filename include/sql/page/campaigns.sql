@@ -3,7 +3,7 @@
 select utm_campaign as name
 from fct_acquisition_funnel_by_channel
 {% if by_source %}
-where utm_source = {{ db.param('source') }}
+where utm_source = :source
 {% endif %}
 group by utm_campaign
 order by sum({{ people }}) desc, utm_campaign

@@ -1,5 +1,5 @@
 -- What the checks of a run have found, the worst first.
 select check_name, severity, rows_found
 from check_results
-where run_id = {{ db.param('run_id') }}
+where run_id = :run_id
 order by case when rows_found = 0 then 2 when severity = 'warn' then 1 else 0 end, check_name

@@ -8,12 +8,12 @@ select
     sum({{ step }}) as {{ step }}{{ ',' if not loop.last }}
     {% endfor %}
 from fct_acquisition_funnel_by_channel
-where cohort_month between {{ db.param('since') }} and {{ db.param('until') }}
+where cohort_month between :since and :until
     {% if by_source %}
-    and utm_source = {{ db.param('source') }}
+    and utm_source = :source
     {% endif %}
     {% if by_campaign %}
-    and utm_campaign = {{ db.param('campaign') }}
+    and utm_campaign = :campaign
     {% endif %}
 group by {{ channel }}, is_mature
 order by sum({{ people[0] }}) desc, {{ channel }}

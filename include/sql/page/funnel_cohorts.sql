@@ -8,12 +8,12 @@ select
     min(is_mature) as is_mature,
     max(matures_on) as matures_on
 from {{ 'fct_acquisition_funnel_by_channel' if by_source or by_campaign else 'fct_acquisition_funnel' }}
-where cohort_month between {{ db.param('since') }} and {{ db.param('until') }}
+where cohort_month between :since and :until
     {% if by_source %}
-    and utm_source = {{ db.param('source') }}
+    and utm_source = :source
     {% endif %}
     {% if by_campaign %}
-    and utm_campaign = {{ db.param('campaign') }}
+    and utm_campaign = :campaign
     {% endif %}
 group by cohort_month
 order by cohort_month

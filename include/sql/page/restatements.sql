@@ -3,15 +3,15 @@ select {% if counted %}count(*) as cells{% else %}as_of_date, table_name, row_ke
 
 from restatements
 {% if searched %}
-where lower(table_name) like {{ db.param('pattern') }} escape '!'
-    or lower(row_key) like {{ db.param('pattern') }} escape '!'
-    or lower(column_name) like {{ db.param('pattern') }} escape '!'
-    or lower(cause) like {{ db.param('pattern') }} escape '!'
+where lower(table_name) like :pattern escape '!'
+    or lower(row_key) like :pattern escape '!'
+    or lower(column_name) like :pattern escape '!'
+    or lower(cause) like :pattern escape '!'
 {% endif %}
 {% if not counted %}
 order by
     case when {{ sort }} is null then 1 else 0 end,
     {{ sort }}{{ ' desc' if descending }},
     as_of_date desc, table_name, row_key, column_name
-limit {{ db.param('size') }} offset {{ db.param('start') }}
+limit :size offset :start
 {% endif %}

@@ -19,21 +19,21 @@ with listed as (
         {% endif %}
         {% if searched %}
         and (
-            lower(h.user_id) like {{ db.param('pattern') }} escape '!'
+            lower(h.user_id) like :pattern escape '!'
             {% if not sees_emails %}
             -- An address that is an id cannot be found letter by letter either.
             and h.user_id not like '%@%'
             {% endif %}
-            or lower(h.plan_name) like {{ db.param('pattern') }} escape '!'
-            or lower(h.{{ reason }}) like {{ db.param('pattern') }} escape '!'
+            or lower(h.plan_name) like :pattern escape '!'
+            or lower(h.{{ reason }}) like :pattern escape '!'
             {% if sees_emails %}
-            or lower(u.email) like {{ db.param('pattern') }} escape '!'
+            or lower(u.email) like :pattern escape '!'
             {% endif %}
         )
         {% endif %}
     {% if not counted %}
     order by {{ in_order }}
-    limit {{ db.param('size') }} offset {{ db.param('start') }}
+    limit :size offset :start
     {% endif %}
 )
 

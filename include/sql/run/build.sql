@@ -3,8 +3,10 @@
 {{ db.begin() }}
 {% include 'run/hold.sql' %}
 delete from scope__{{ t.name }};
-{{ db.insert_new('scope__' ~ t.name, t.scope) }}
-{{ scope_query }};
+{% call db.insert_keys('scope__' ~ t.name, t.scope) %}
+{{ scope_query }}
+{% endcall %}
+{{ db.count_rows('scope__' ~ t.name) }}
 
 delete from building__{{ t.name }};
 insert into building__{{ t.name }} ({{ t.columns | join(', ') }})
@@ -14,7 +16,7 @@ delete from built where table_name = '{{ t.name }}';
 insert into built (table_name, revision, definitions_hash)
 select '{{ t.name }}', revision, '{{ hash }}' from run_state;
 delete from run_steps
-where dag_id = {{ db.param('dag_id') }} and run_id = {{ db.param('run_id') }} and task_id = '{{ t.name }}';
+where dag_id = :dag_id and run_id = :run_id and task_id = '{{ t.name }}';
 insert into run_steps (dag_id, run_id, task_id, rows_removed, rows_written)
-select {{ db.param('dag_id') }}, {{ db.param('run_id') }}, '{{ t.name }}', 0, count(*) from building__{{ t.name }};
+select :dag_id, :run_id, '{{ t.name }}', 0, count(*) from building__{{ t.name }};
 {{ db.commit() }}

@@ -4,8 +4,8 @@
 {% for table, columns in raw_tables.items() %}
 {% set types = {'batch_date': text, 'source_file': text, 'source_row': int} %}
 {% for column in columns %}{% set _ = types.update({column: text}) %}{% endfor %}
-{{ db.create_table(table, types, ['batch_date', 'source_file', 'source_row']) }}
-create index if not exists {{ table }}_{{ columns[0] }} on {{ table }} ({{ columns[0] }});
+{{ db.create_large_table(table, types, ['batch_date', 'source_file', 'source_row']) }}
+{{ db.create_raw_index(table, columns[0]) }}
 {% endfor %}
 {{ db.create_table('raw_batches', {'batch_date': text, 'table_name': text, 'source_name': text, 'rows_landed': int},
     ['batch_date', 'table_name']) }}
@@ -15,40 +15,39 @@ create index if not exists {{ table }}_{{ columns[0] }} on {{ table }} ({{ colum
 {{ db.create_table('erased', {'kind': text, 'digest': text}, ['kind', 'digest']) }}
 
 -- What a run knows.
-{{ db.create_table('lease', {'only': int, 'dag_id': text, 'run_id': text, 'held_by': text}, ['only']) }}
-{{ db.create_table('run_state', {'only': int,
+{{ db.create_table('lease', {'"only"': int, 'dag_id': text, 'run_id': text, 'held_by': text}, ['"only"']) }}
+{{ db.create_table('run_state', {'"only"': int,
     'as_of_date': text, 'as_of_day': int, 'as_of_month': text,
     'published_date': text, 'published_day': int, 'published_month': text, 'published_hash': text, 'published_run_id': text,
-    'definitions_hash': text, 'prepared_hash': text, 'everything': int, 'revision': int}, ['only']) }}
-{{ db.insert_new('run_state', ['only', 'everything', 'revision']) }} values (1, 0, 0);
+    'definitions_hash': text, 'prepared_hash': text, 'everything': int, 'revision': int}, ['"only"']) }}
+{% call db.insert_new('run_state', ['"only"', 'everything', 'revision']) %}values (1, 0, 0){% endcall %}
 {{ db.create_table('scope_batches', {'batch_date': text}, ['batch_date']) }}
-{{ db.create_table('replaced_users', {'user_id': text}, ['user_id']) }}
+{{ db.create_large_table('replaced_users', {'user_id': text}, ['user_id']) }}
 {{ db.create_table('built', {'table_name': text, 'revision': int, 'definitions_hash': text}, ['table_name']) }}
 {{ db.create_table('run_steps', {'dag_id': text, 'run_id': text, 'task_id': text,
     'rows_removed': int, 'rows_written': int, 'sql_seconds': real}, ['dag_id', 'run_id', 'task_id']) }}
 {{ db.create_table('check_results', {'dag_id': text, 'run_id': text, 'check_name': text,
     'severity': text, 'rows_found': int}, ['dag_id', 'run_id', 'check_name']) }}
-create table if not exists restatements (
-    table_name text, row_key text, column_name text, old_value {{ real }}, new_value {{ real }}, cause text,
-    as_of_date text, dag_id text, run_id text);
-create index if not exists restatements_row_key on restatements (row_key);
+{{ db.create_log('restatements', {'table_name': text, 'row_key': text, 'column_name': text, 'old_value': real,
+    'new_value': real, 'cause': text, 'as_of_date': text, 'dag_id': text, 'run_id': text}) }}
+{{ db.create_index('restatements', ['row_key']) }}
 {{ db.create_table('calendar_months', {'month': text, 'month_number': int, 'first_day': int, 'last_day': int},
     ['month']) }}
 
 -- The models.
 {% for t in models %}
-{{ db.create_table(t.name, t.types, t.key) }}
+{{ db.create_large_table(t.name, t.types, t.key) }}
 {% for index in t.indexes %}
-create index if not exists {{ t.name }}_{{ index | join('_') }} on {{ t.name }} ({{ index | join(', ') }});
+{{ db.create_index(t.name, index) }}
 {% endfor %}
 {% if t.key != t.grain %}
-create unique index if not exists {{ t.name }}_{{ t.grain | join('_') }} on {{ t.name }} ({{ t.grain | join(', ') }});
+{{ db.create_index(t.name, t.grain, is_unique=true) }}
 {% endif %}
-{{ db.create_table('scope__' ~ t.name, t.types_of(t.scope), t.scope) }}
+{{ db.create_large_table('scope__' ~ t.name, t.types_of(t.scope), t.scope) }}
 {% if t.changes %}
-{{ db.create_table('changed__' ~ t.name, t.types_of(t.changes), t.changes) }}
+{{ db.create_large_table('changed__' ~ t.name, t.types_of(t.changes), t.changes) }}
 {% endif %}
 {% if t.layer == 'marts' %}
-{{ db.create_table('building__' ~ t.name, t.types, t.key) }}
+{{ db.create_large_table('building__' ~ t.name, t.types, t.key) }}
 {% endif %}
 {% endfor %}

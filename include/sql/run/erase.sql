@@ -5,7 +5,7 @@
     'raw_subscriptions': ['user_id'],
     'raw_links': ['user_id', 'other_user_id', 'anonymous_id', 'other_anonymous_id'],
 } %}
-{{ db.begin() }}
+{{ db.begin_alone() }}
 {% include 'run/hold.sql' %}
 -- All ids of those who were asked for; of devices those that are nobody else's, too.
 insert into erased_ids (kind, id)
@@ -40,7 +40,8 @@ inner join stg_subscriptions as c on p.person_id = c.user_id;
 {% for table, columns in ids.items() %}
 {% set own %}
 where {% for column in columns %}
-    {{ 'or ' if not loop.first }}{{ words.device('trim(t.' ~ column ~ ')') if 'anonymous' in column else 'trim(t.' ~ column ~ ')' }}
+    {% set id = "trim(t." ~ column ~ ", ' ')" %}
+    {{ 'or ' if not loop.first }}{{ words.device(id) if 'anonymous' in column else id }}
         in (select id from erased_ids where kind = 'id')
 {% endfor %}
 {% if table in ('raw_events', 'raw_subscriptions') %}
@@ -61,7 +62,9 @@ update raw_batches set rows_landed = rows_landed - (
     where e.table_name = raw_batches.table_name and e.batch_date = raw_batches.batch_date
 )
 where (table_name, batch_date) in (select table_name, batch_date from erased_rows);
-{{ db.insert_new('scope_batches', ['batch_date']) }}
-select distinct batch_date from erased_rows;
-{{ db.insert_new('replaced_users', ['user_id']) }}
-select id from erased_ids where kind = 'id';
+{% call db.insert_new('scope_batches', ['batch_date']) %}
+select distinct batch_date from erased_rows
+{% endcall %}
+{% call db.insert_keys('replaced_users', ['user_id']) %}
+select id from erased_ids where kind = 'id'
+{% endcall %}

@@ -2,6 +2,7 @@
 select 'The warehouse is held by run ' || run_id || ' of ' || dag_id
     || ': let that run end or mark it as failed, then clear this task.' as refusal
 from lease
-where dag_id <> {{ db.param('dag_id') }} or run_id <> {{ db.param('run_id') }};
-{{ db.insert_new('lease', ['only', 'dag_id', 'run_id']) }}
-values (1, {{ db.param('dag_id') }}, {{ db.param('run_id') }});
+where dag_id <> :dag_id or run_id <> :run_id;
+{% call db.insert_new('lease', ['"only"', 'dag_id', 'run_id']) %}
+values (1, :dag_id, :run_id)
+{% endcall %}

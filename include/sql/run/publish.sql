@@ -1,5 +1,6 @@
 {#- All marts change at once: their rows in scope are replaced, and the scope is done with, in one transaction. -#}
-{{ db.begin() }}
+{% import 'run/rows.sql' as rows with context %}
+{{ db.begin_alone() }}
 {% include 'run/hold.sql' %}
 {% for t in marts %}
 select 'Table {{ t.name }} was built from other rows or definitions than there are now: clear its task, and those below.'
@@ -15,7 +16,7 @@ where b.table_name is null;
 {% for t in marts %}
 
 delete from {{ t.name }} where ({{ t.key | join(', ') }}) in (
-{{ db.all_if_everything(t.name, t.key) }}
+{{ rows.all_if_everything(t.name, t.key) }}
 );
 delete from {{ t.name }}
 where ({{ t.scope | join(', ') }}) in (select {{ t.scope | join(', ') }} from scope__{{ t.name }});
@@ -24,9 +25,9 @@ select {{ t.columns | join(', ') }} from building__{{ t.name }} order by {{ t.ke
 {% endfor %}
 
 delete from run_steps
-where dag_id = {{ db.param('dag_id') }} and run_id = {{ db.param('run_id') }} and task_id = 'publish';
+where dag_id = :dag_id and run_id = :run_id and task_id = 'publish';
 insert into run_steps (dag_id, run_id, task_id, rows_removed, rows_written)
-select {{ db.param('dag_id') }}, {{ db.param('run_id') }}, 'publish', 0,
+select :dag_id, :run_id, 'publish', 0,
     {% for t in marts %}(select count(*) from building__{{ t.name }}){{ ' + ' if not loop.last }}{% endfor %};
 
 delete from scope_batches;
@@ -47,7 +48,7 @@ update run_state set
     published_day = as_of_day,
     published_month = as_of_month,
     published_hash = definitions_hash,
-    published_run_id = {{ db.param('run_id') }},
+    published_run_id = :run_id,
     everything = 0;
 delete from lease;
 {{ db.commit() }}

@@ -80,14 +80,14 @@ select
     cells.old_value,
     cells.new_value,
     case
-        when {{ db.param('dag_id') }} = 'saas_growth_erase' then 'erased person'
+        when :dag_id = 'saas_growth_erase' then 'erased person'
         when r.everything = 1 and r.definitions_hash <> r.published_hash then 'new definition'
         when r.everything = 1 then 'rebuild'
         else causes_of_cells.cause
     end,
     r.as_of_date,
-    {{ db.param('dag_id') }},
-    {{ db.param('run_id') }}
+    :dag_id,
+    :run_id
 from cells
 cross join run_state as r
 left join causes_of_cells

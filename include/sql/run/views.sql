@@ -1,12 +1,12 @@
 {#- Views are made anew whenever the definitions or the models change: they hold nothing. -#}
 {% for name, query in typed.items() %}
-drop view if exists {{ name }};
+{{ db.drop_view(name) }}
 create view {{ name }} as
 {{ query }};
 {% endfor %}
 {% for t in models if t.layer == 'marts' %}
 -- {{ t.name }} as it will be once the run has published.
-drop view if exists next__{{ t.name }};
+{{ db.drop_view('next__' ~ t.name) }}
 create view next__{{ t.name }} as
 select {{ t.columns | join(', ') }} from {{ t.name }}
 where (select everything from run_state) = 0
@@ -15,7 +15,7 @@ union all
 select {{ t.columns | join(', ') }} from building__{{ t.name }};
 {% endfor %}
 -- Where the rows of each batch have gone: landed = staged + duplicates + rejected.
-drop view if exists batch_accounting;
+{{ db.drop_view('batch_accounting') }}
 create view batch_accounting as
 {% for raw, staged in {'raw_users': 'stg_users', 'raw_events': 'stg_events', 'raw_subscriptions': 'stg_subscriptions'}.items() %}
 select

@@ -9,7 +9,7 @@ with touched as (
 
 select m.month
 from run_state as r
-inner join touched as t
+cross join touched as t
 inner join calendar_months as c on t.month = c.month
 inner join calendar_months as m
     on m.month between c.month and r.as_of_month and m.first_day <= c.last_day + {{ look_back }}

@@ -11,11 +11,11 @@ with texts as (
         event_id,
         {{ words.real_id('user_id') }} as user_id,
         {{ words.real_id('anonymous_id') }} as anonymous_id,
-        nullif(trim(event_type), '') as event_type,
-        nullif(trim(feature_name), '') as feature_name,
-        nullif(trim(utm_source), '') as utm_source,
-        nullif(trim(utm_campaign), '') as utm_campaign,
-        coalesce(nullif(trim(event_timestamp), ''), trim(event_date)) as event_text,
+        nullif(trim(event_type, ' '), '') as event_type,
+        nullif(trim(feature_name, ' '), '') as feature_name,
+        nullif(trim(utm_source, ' '), '') as utm_source,
+        nullif(trim(utm_campaign, ' '), '') as utm_campaign,
+        coalesce(nullif(trim(event_timestamp, ' '), ''), trim(event_date, ' ')) as event_text,
         {{ db.day_of_date('batch_date') }} as batch_day
     from raw_events
 ),
@@ -52,15 +52,15 @@ select
     event_ms,
     is_date_only,
     case
-        when event_id is null or trim(event_id) = '' then 'no event id'
+        when event_id is null or trim(event_id, ' ') = '' then 'no event id'
         when user_id is null and anonymous_id is null then 'no user id'
-        when user_id <> trim(user_id) or anonymous_id <> trim(anonymous_id) then 'blanks around the user id'
+        when user_id <> trim(user_id, ' ') or anonymous_id <> trim(anonymous_id, ' ') then 'blanks around the user id'
         when event_type is null then 'no event type'
         when event_type not in ({{ definitions.events.types | values }}) then 'unknown event type'
         when event_type = 'feature_used' and feature_name is null then 'no feature'
         when feature_name not in ({{ definitions.features.names | values }}) then 'unknown feature'
         -- Next what nearly every row is: reading the text once is what staging costs.
-        when event_ms between {{ day(q.earliest_date) }} * {{ day_ms }} and batch_day * {{ day_ms }} + {{ last_ms }} then null
+        when event_ms between {{ day(q.earliest_date) * day_ms }} and batch_day * {{ day_ms }} + {{ last_ms }} then null
         when event_ms is null then 'unreadable event date'
         when event_ms > batch_day * {{ day_ms }} then 'event date in the future'
         else 'event date too long ago'

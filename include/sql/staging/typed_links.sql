@@ -7,9 +7,9 @@ with read_links as (
         source_file,
         source_row,
         link_id,
-        {{ db.moment_ms('trim(linked_at)') }} as linked_ms,
+        {{ db.moment_ms("trim(linked_at, ' ')") }} as linked_ms,
         {% for id in ('user_id', 'anonymous_id', 'other_user_id', 'other_anonymous_id') %}
-        {{ words.real_id('trim(' ~ id ~ ')') }} as {{ id }},
+        {{ words.real_id("trim(" ~ id ~ ", ' ')") }} as {{ id }},
         {% endfor %}
         {{ db.day_of_date('batch_date') }} as batch_day
     from raw_links

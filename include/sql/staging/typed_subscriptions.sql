@@ -8,15 +8,15 @@ with read_subscriptions as (
         source_row,
         subscription_id,
         user_id,
-        nullif(trim(plan_name), '') as plan_name,
-        nullif(trim(status), '') as status,
-        coalesce(nullif(trim(currency), ''), '{{ definitions.subscriptions.default_currency }}') as currency,
-        trim(mrr) as mrr_text,
-        {{ db.moment_ms('trim(start_date)') }} as start_ms,
-        nullif(trim(end_date), '') as end_text,
-        {{ db.moment_ms('trim(end_date)') }} as end_ms,
-        nullif(trim(changed_at), '') as changed_text,
-        {{ db.moment_ms('trim(changed_at)') }} as changed_ms,
+        nullif(trim(plan_name, ' '), '') as plan_name,
+        nullif(trim(status, ' '), '') as status,
+        coalesce(nullif(trim(currency, ' '), ''), '{{ definitions.subscriptions.default_currency }}') as currency,
+        trim(mrr, ' ') as mrr_text,
+        {{ db.moment_ms("trim(start_date, ' ')") }} as start_ms,
+        nullif(trim(end_date, ' '), '') as end_text,
+        {{ db.moment_ms("trim(end_date, ' ')") }} as end_ms,
+        nullif(trim(changed_at, ' '), '') as changed_text,
+        {{ db.moment_ms("trim(changed_at, ' ')") }} as changed_ms,
         {{ db.day_of_date('batch_date') }} as batch_day
     from raw_subscriptions
 )
@@ -36,9 +36,9 @@ select
     changed_ms,
     batch_day,
     case
-        when subscription_id is null or trim(subscription_id) = '' then 'no subscription id'
+        when subscription_id is null or trim(subscription_id, ' ') = '' then 'no subscription id'
         when {{ words.real_id('user_id') }} is null then 'no user id'
-        when user_id <> trim(user_id) then 'blanks around the user id'
+        when user_id <> trim(user_id, ' ') then 'blanks around the user id'
         when plan_name is null then 'no plan'
         when plan_name not in ({{ definitions.subscriptions.plans | values }}) then 'unknown plan'
         when status is null then 'no status'

@@ -7,13 +7,13 @@ with read_users as (
         source_file,
         source_row,
         user_id,
-        trim(signup_date) as signup_text,
-        {{ db.moment_ms('trim(signup_date)') }} as signup_ms,
-        nullif(trim(first_visit_date), '') as first_visit_text,
-        {{ db.moment_ms('trim(first_visit_date)') }} as first_visit_ms,
-        nullif(trim(email), '') as email,
-        nullif(trim(utm_source), '') as utm_source,
-        nullif(trim(utm_campaign), '') as utm_campaign,
+        trim(signup_date, ' ') as signup_text,
+        {{ db.moment_ms("trim(signup_date, ' ')") }} as signup_ms,
+        nullif(trim(first_visit_date, ' '), '') as first_visit_text,
+        {{ db.moment_ms("trim(first_visit_date, ' ')") }} as first_visit_ms,
+        nullif(trim(email, ' '), '') as email,
+        nullif(trim(utm_source, ' '), '') as utm_source,
+        nullif(trim(utm_campaign, ' '), '') as utm_campaign,
         {{ db.day_of_date('batch_date') }} as batch_day
     from raw_users
 )
@@ -32,7 +32,7 @@ select
     utm_campaign,
     case
         when {{ words.real_id('user_id') }} is null then 'no user id'
-        when user_id <> trim(user_id) then 'blanks around the user id'
+        when user_id <> trim(user_id, ' ') then 'blanks around the user id'
         when signup_ms is null then 'unreadable signup date'
         when {{ db.day_of_ms('signup_ms') }} > batch_day + {{ q.event_days_ahead }} then 'signup date in the future'
         when {{ db.day_of_ms('signup_ms') }} < {{ day(q.earliest_date) }} then 'signup date too long ago'

@@ -1,0 +1,160 @@
+{#- PostgreSQL: the words in which it differs from other engines. Templates import this file as `db`. -#}
+
+{#- Values ------------------------------------------------------------------------------------------------------ -#}
+
+{%- set moment = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\\.[0-9]+)?)?([ \\t\\n\\v\\f\\r]*([Zz]|[+-](0[0-9]|1[0-4]):[0-5][0-9]))?)?$" -%}
+
+{#- Milliseconds since 1970-01-01 of text that is a date, or a date and a time (UTC where no offset stands), with
+    a T or a blank between them; null for other text, and for a day that no calendar has. Not rounded.
+    By arithmetic: PostgreSQL's own reading rounds, depends on the session, and fails on a 30th of February. -#}
+{%- macro moment_ms(text) -%}
+case when {{ text }} ~ '{{ moment }}' and {{ text }} >= '0001'
+    then case when substr({{ text }}, 9, 2) <= '28' or cast(substr({{ text }}, 9, 2) as integer)
+            <= extract(day from cast(substr({{ text }}, 1, 8) || '01' as date) + interval '1 month - 1 day')
+        then cast(cast(substr({{ text }}, 1, 10) as date) - date '1970-01-01' as bigint) * 86400000
+            + case when length({{ text }}) > 10
+                then cast(substr({{ text }}, 12, 2) as bigint) * 3600000 + cast(substr({{ text }}, 15, 2) as bigint) * 60000
+                    + case when substr({{ text }}, 17, 1) = ':' then cast(substr({{ text }}, 18, 2) as bigint) * 1000 else 0 end
+                    + case when substr({{ text }}, 20, 1) = '.'
+                        then cast(rpad(substring({{ text }} from '\.([0-9]{1,3})'), 3, '0') as bigint) else 0 end
+                    - case when substr({{ text }}, length({{ text }}) - 5, 1) in ('+', '-')
+                        then cast(substr({{ text }}, length({{ text }}) - 5, 1) || '1' as bigint)
+                            * (cast(substr({{ text }}, length({{ text }}) - 4, 2) as bigint) * 3600000
+                                + cast(substr({{ text }}, length({{ text }}) - 1, 2) as bigint) * 60000)
+                        else 0 end
+                else 0 end
+    end
+end
+{%- endmacro -%}
+
+{#- Division of whole numbers rounds towards 0: a million days more keep it below. -#}
+{%- macro day_of_ms(ms) -%} (({{ ms }} + 86400000000000) / 86400000 - 1000000) {%- endmacro -%}
+{%- macro at_of_ms(ms) -%} to_char(to_timestamp({{ ms }} / 1000) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') {%- endmacro -%}
+{%- macro date_of_day(day) -%} to_char(date '1970-01-01' + cast({{ day }} as integer), 'YYYY-MM-DD') {%- endmacro -%}
+{%- macro month_of_day(day) -%} to_char(date '1970-01-01' + cast({{ day }} as integer), 'YYYY-MM-"01"') {%- endmacro -%}
+{%- macro day_of_date(date) -%} cast(cast(substr({{ date }}, 1, 10) as date) - date '1970-01-01' as bigint) {%- endmacro -%}
+
+{%- set json_number = "^[ \\t\\n\\r]*-?(0|[1-9][0-9]{0,199})(\\.[0-9]{1,199})?([eE][+-]?[0-9]{1,2})?[ \\t\\n\\r]*$" -%}
+
+{#- Whether text is a number as JSON writes it, below 1e15, with at most two digits of exponent. -#}
+{%- macro is_number(text) -%}
+(case when {{ text }} ~ '{{ json_number }}' then abs(cast({{ text }} as double precision)) < 1e15 else false end)
+{%- endmacro -%}
+{#- The number that text is; null where it is none. -#}
+{%- macro number(text) -%}
+case when {{ text }} ~ '{{ json_number }}' then cast({{ text }} as double precision) end
+{%- endmacro -%}
+
+{#- A number as a fraction in floating point: 0.4 is a decimal here, which counts otherwise. -#}
+{%- macro real(number) -%} cast({{ number }} as double precision) {%- endmacro -%}
+
+{#- A fraction 0 to 1, null where the whole is 0. -#}
+{%- macro ratio(part, whole) -%} cast({{ part }} as double precision) / nullif({{ whole }}, 0) {%- endmacro -%}
+
+{#- How many whole parts of a size fit into a number of days. -#}
+{%- macro whole(days, size) -%} ({{ days }}) / {{ size }} {%- endmacro -%}
+
+{#- Whether a character of a range such as 2-9 is in a text. -#}
+{%- macro has_one_of(text, range) -%} {{ text }} ~ '[{{ range }}]' {%- endmacro -%}
+
+{%- macro least(a, b) -%} least({{ a }}, {{ b }}) {%- endmacro -%}
+{%- macro greatest(a, b) -%} greatest({{ a }}, {{ b }}) {%- endmacro -%}
+
+{#- Whether two values differ, where null is a value like any other. -#}
+{%- macro differs(a, b) -%} {{ a }} is distinct from {{ b }} {%- endmacro -%}
+{%- macro joined(text) -%} string_agg({{ text }}, ', ' order by {{ text }}) {%- endmacro -%}
+
+{%- macro json_row(columns) -%}
+cast(row_to_json((select j from (select {{ columns | join(', ') }}) as j)) as text)
+{%- endmacro -%}
+
+{#- The names of the tables and views that there are, for a reader who takes what it finds. -#}
+{%- macro table_names() -%}
+select table_name from information_schema.tables where table_schema = current_schema()
+{%- endmacro -%}
+
+{#- Tables ------------------------------------------------------------------------------------------------------ -#}
+
+{#- Text is ordered by its bytes, as elsewhere: the order of a language would pick other rows of those that tie. -#}
+{%- set types = {'text': 'text collate "C"', 'integer': 'bigint', 'real': 'double precision'} -%}
+
+{%- macro create_table(name, columns, key) -%}
+create table if not exists {{ name }} (
+    {% for column, type in columns.items() %}
+    {{ column }} {{ types[type] }}{{ ' not null' if column in key }},
+    {% endfor %}
+    primary key ({{ key | join(', ') }})
+);
+{%- endmacro -%}
+
+{#- A table of raw rows, a model's, or one that may name as many rows as these have. -#}
+{%- macro create_large_table(name, columns, key) -%} {{ create_table(name, columns, key) }} {%- endmacro -%}
+
+{#- A table that rows are only added to, and that may hold one twice. -#}
+{%- macro create_log(name, columns) -%}
+create table if not exists {{ name }} (
+    {% for column, type in columns.items() %}
+    {{ column }} {{ types[type] }}{{ ',' if not loop.last }}
+    {% endfor %}
+);
+{%- endmacro -%}
+
+{%- macro create_index(table, columns, is_unique=false) -%}
+create {{ 'unique ' if is_unique }}index if not exists {{ table }}_{{ columns | join('_') }} on {{ table }} ({{ columns | join(', ') }});
+{%- endmacro -%}
+
+{#- An index of raw rows by an id, which may be longer than what an ordinary index takes. -#}
+{%- macro create_raw_index(table, column) -%}
+create index if not exists {{ table }}_{{ column }} on {{ table }} using hash ({{ column }});
+{%- endmacro -%}
+
+{#- With the views that read it: all are made anew together. -#}
+{%- macro drop_view(name) -%} drop view if exists {{ name }} cascade; {%- endmacro -%}
+
+{#- A table that lives as long as the connection does: what comes, and of it what a table loses and what it gains. -#}
+{%- macro scratch(name, query) -%}
+drop table if exists pg_temp.{{ name }};
+create temp table {{ name }} as
+{{ query }};
+analyze {{ name }};
+{%- endmacro -%}
+
+{#- What a planner that counts rows has to know once a table has been filled. -#}
+{%- macro count_rows(table) -%} analyze {{ table }}; {%- endmacro -%}
+
+{%- set join = 'inner join' -%}
+
+{#- Rows that the table has not, by its key: the query is what is called with. -#}
+{%- macro insert_new(table, columns) -%}
+insert into {{ table }} ({{ columns | join(', ') }})
+{{ caller() | trim }}
+on conflict do nothing;
+{%- endmacro -%}
+
+{#- The same into a large table, whose columns are its key. -#}
+{%- macro insert_keys(table, columns) -%}
+insert into {{ table }} ({{ columns | join(', ') }})
+{{ caller() | trim }}
+on conflict do nothing;
+{%- endmacro -%}
+
+{#- Transactions ------------------------------------------------------------------------------------------------ -#}
+
+{#- One that writes what is a task's own. Several of one run may be at work at once; nobody takes the warehouse, lands
+    or publishes beside them. -#}
+{%- macro begin() -%}
+begin;
+set local lock_timeout = '60s';
+select pg_advisory_xact_lock_shared(hashtext(current_schema()));
+{%- endmacro -%}
+
+{#- One beside which nobody else writes: landing, publishing, taking the warehouse. -#}
+{%- macro begin_alone() -%}
+begin;
+set local lock_timeout = '60s';
+select pg_advisory_xact_lock(hashtext(current_schema()));
+{%- endmacro -%}
+
+{%- macro commit() -%}
+commit;
+{%- endmacro -%}

@@ -1,0 +1,19 @@
+{#- Rows of a table that the statements of a run pick. -#}
+
+{#- Those whose key is among those of another table, without reading the rest of the table. -#}
+{%- macro with_keys(table, columns, keys, key) -%}
+select t.{{ columns | join(', t.') }}
+from {{ keys }} as k
+{{ db.join }} {{ table }} as t
+{% for column in key %}
+    {{ 'on' if loop.first else 'and' }} t.{{ column }} = k.{{ column }}
+{% endfor %}
+{%- endmacro -%}
+
+{#- All when a run computes everything again, otherwise none, and then none is read. -#}
+{%- macro all_if_everything(table, columns) -%}
+select t.{{ columns | join(', t.') }}
+from run_state as r
+cross join {{ table }} as t
+where r.everything = 1
+{%- endmacro -%}

@@ -1,0 +1,211 @@
+"""DuckDB: a file that one process at a time may write, and that nobody else may open meanwhile.
+
+Who writes waits for who writes. Readers get a copy of the file beside it, made anew by each publish.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import duckdb
+
+from growth.engines.base import Aside, Connection, Engine, Parameters, Translated, translated
+
+if TYPE_CHECKING:
+    from growth.engines import Place
+
+# As long as a first load of millions of rows may take beside another task of the same run.
+BUSY_SECONDS = 1800
+READERS_SECONDS = 5
+
+_LOCKED = "set lock on file"
+_OTHER_SHAPE = "and the SQL do not fit ({said}): mend the model that was edited, or restore a copy of the warehouse"
+
+
+class Cursor:
+    """A result that stays when the connection asks something else: DuckDB has one at a time."""
+
+    rowcount = -1
+
+    def __init__(self, raw: duckdb.DuckDBPyConnection) -> None:
+        self._raw = raw
+        self.description: Any = None
+        self._rows: Iterator[Any] = iter(())
+
+    def execute(self, statement: str, parameters: Parameters = ()) -> Cursor:
+        native, names = translated(statement, "${}", "?", "%")
+        if isinstance(parameters, dict):
+            # DuckDB refuses more than a statement binds.
+            self._raw.execute(native, {name: parameters[name] for name in names})
+        else:
+            self._raw.execute(native, list(parameters))
+        self.description = self._raw.description
+        self._rows = iter(self._raw.fetchall() if self.description else ())
+        return self
+
+    def fetchone(self) -> Any:
+        return next(self._rows, None)
+
+    def fetchall(self) -> list[Any]:
+        return list(self._rows)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._rows
+
+    def close(self) -> None:
+        pass
+
+
+class DuckConnection(Translated):
+    def __init__(self, opener: Callable[[], duckdb.DuckDBPyConnection], seconds: float) -> None:
+        self._opener = opener
+        super().__init__(_patiently(opener, seconds), Cursor)
+
+    def commit(self) -> None:
+        self._end(self.raw.commit)
+
+    def rollback(self) -> None:
+        self._end(self.raw.rollback)
+
+    def _end(self, how: Callable[[], Any]) -> None:
+        try:
+            how()
+        except duckdb.TransactionException as error:
+            if "no transaction is active" not in str(error):
+                raise
+
+    def reopen(self) -> None:
+        self.raw = self._opener()
+
+
+def _patiently(opener: Callable[[], Any], seconds: float) -> Any:
+    """What opens a file, once no other process has it open."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return opener()
+        except duckdb.IOException as error:
+            if _LOCKED not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
+
+
+class DuckDB(Engine):
+    name = "duckdb"
+    Error = duckdb.Error
+    SYMPTOMS: ClassVar = {
+        _LOCKED: "stayed open in another process: end that process, and let readers open the copy for them",
+        "not a valid DuckDB database": "is not a DuckDB database: name another file or move this one away",
+        "Corrupt": "is a damaged DuckDB database: restore a copy of it",
+        "Permission denied": "cannot be opened or written: make the file and its folder writable",
+        "read-only": "is read-only: make the file and its folder writable",
+        "Cannot open file": "cannot be opened: make its folder, and make it writable",
+        "No space left": "has no room left on its disk: make room, then run again",
+        "does not exist": _OTHER_SHAPE,
+        "not found in FROM clause": _OTHER_SHAPE,
+        "Out of Memory": "needs more memory than DuckDB may take: raise memory_limit in the connection's extra",
+    }
+    PASSING: ClassVar = (_LOCKED,)
+    READER_SYMPTOMS: ClassVar = {
+        "does not exist": "is not there yet, or not visible to the API server: trigger the DAG saas_growth,"
+        " and check the path in the connection",
+        "not a valid DuckDB database": "is not a DuckDB database: name another file in the connection",
+        "Corrupt": "is damaged: restore a copy of it",
+        "not found in FROM clause": "has not the columns that the definitions speak of: trigger the DAG saas_growth",
+        _LOCKED: "is open in another process: try again in a minute",
+    }
+
+    def exists(self, place: Place) -> bool:
+        return place.path.is_file()
+
+    def _open(self, place: Place) -> duckdb.DuckDBPyConnection:
+        return duckdb.connect(str(place.path))
+
+    def connect(self, place: Place) -> Connection:
+        return DuckConnection(lambda: self.open(place), BUSY_SECONDS)
+
+    def read(self, place: Place) -> Connection:
+        copy = readers_copy(place.path)
+        connection = DuckConnection(lambda: duckdb.connect(str(copy), read_only=True), READERS_SECONDS)
+        connection.execute("begin transaction read only")
+        return connection
+
+    def tables(self, connection: Connection) -> set[str]:
+        query = "select table_name from duckdb_tables() where database_name = current_database()"
+        return {name for (name,) in connection.execute(query)}
+
+    def columns(self, connection: Connection, table: str) -> list[str]:
+        query = (
+            "select column_name from duckdb_columns()"
+            " where database_name = current_database() and table_name = ? order by column_index"
+        )
+        return [name for (name,) in connection.execute(query, (table,))]
+
+    def load(self, connection: Connection, table: str, columns: Sequence[str], values: Sequence[Iterable[Any]]) -> None:
+        import pyarrow
+
+        arrived = pyarrow.table({c: pyarrow.array(list(given)) for c, given in zip(columns, values, strict=True)})
+        connection.raw.register("arrived", arrived)
+        names = ", ".join(columns)
+        connection.execute(f"insert into {table} ({names}) select {names} from arrived")
+        connection.raw.unregister("arrived")
+
+    def published(self, place: Place, connection: Connection) -> None:
+        """The copy for readers is replaced at once: whoever has the old one open goes on reading it."""
+        connection.execute("checkpoint")
+        copy = readers_copy(place.path)
+        new = copy.with_name(copy.name + ".new")
+        # By another process: closing a file that this one has open would give up DuckDB's lock on it.
+        code = "import shutil, sys; shutil.copyfile(sys.argv[1], sys.argv[2])"
+        subprocess.run([sys.executable, "-I", "-S", "-c", code, str(place.path), str(new)], check=True)
+        os.replace(new, copy)
+
+    def scrub(self, place: Place, connection: Connection) -> bool:
+        """DuckDB leaves what was in blocks that are free: the rows that are left go into a new file."""
+        new = place.path.with_name(place.path.name + ".new")
+        new.unlink(missing_ok=True)
+        (name,) = connection.execute("select current_database()").fetchone()
+        connection.execute(f"attach {_quoted(new)} as scrubbed")
+        connection.execute(f'copy from database "{name}" to scrubbed')
+        connection.execute("detach scrubbed")
+        connection.close()
+        os.replace(new, place.path)
+        connection.reopen()
+        self.published(place, connection)
+        return True
+
+    @contextmanager
+    def aside(self, place: Place) -> Iterator[Aside]:
+        with TemporaryDirectory(dir=place.path.absolute().parent, prefix=".verify-") as folder:
+            path = Path(folder) / "rebuilt.duckdb"
+            with closing(self.connect(place._replace(host=str(path), hook=None))) as target:
+
+                @contextmanager
+                def looking() -> Iterator[str]:
+                    # Not for longer: whoever wants to write has to wait.
+                    attach = f"attach {_quoted(place.path.absolute())} as warehouse (read_only)"
+                    _patiently(lambda: target.execute(attach), BUSY_SECONDS)
+                    yield "warehouse."
+                    target.execute("detach warehouse")
+
+                yield Aside(target, looking)
+
+
+def readers_copy(path: Path) -> Path:
+    """The file that people and the page read, beside the one that runs write."""
+    return path.with_name(f"{path.stem}.readers{path.suffix}")
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+ENGINE = DuckDB()

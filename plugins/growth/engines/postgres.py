@@ -1,0 +1,224 @@
+"""PostgreSQL: a schema of its own in a database of a server, which may have many readers and several workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import psycopg
+from psycopg import sql as names
+from psycopg.adapt import Loader
+
+from growth.engines.base import Aside, Connection, Engine, Parameters, Translated, translated
+from growth.errors import UserError
+
+if TYPE_CHECKING:
+    from growth.engines import Place
+
+SCHEMA = "saas_growth"
+"""Where the tables are, unless the connection's extra has {"options": "-c search_path=<schema>"}."""
+STATEMENT_SECONDS = 3600
+"""The longest that a statement may take, unless the connection's options say otherwise."""
+READ_SECONDS = 60
+LARGE_SHARE = 0.1
+"""Of a table, what is added before it is looked at again by the planner: no run waits for autovacuum."""
+
+_OTHER_SHAPE = "and the SQL do not fit ({said}): mend the model that was edited, or restore the schema from a copy"
+
+
+class _Number(Loader):
+    """Sums of whole numbers are of type numeric: they are whole numbers all the same."""
+
+    def load(self, data: Any) -> int | float:
+        text = bytes(data).decode()
+        return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
+class Cursor:
+    """psycopg's, with ? and :name for what is bound."""
+
+    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+        self._cursor = raw.cursor()
+
+    def execute(self, statement: str, parameters: Parameters = ()) -> Cursor:
+        native, bound = translated(statement, "%({})s", "%s", "%%")
+        values = {name: parameters[name] for name in bound} if isinstance(parameters, Mapping) else parameters
+        self._cursor.execute(native, values)
+        return self
+
+    @property
+    def description(self) -> Any:
+        return self._cursor.description
+
+    @property
+    def rowcount(self) -> int:
+        return self._cursor.rowcount
+
+    def fetchone(self) -> Any:
+        return self._cursor.fetchone()
+
+    def fetchall(self) -> list[Any]:
+        return self._cursor.fetchall()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._cursor)
+
+    def close(self) -> None:
+        self._cursor.close()
+
+
+class PostgresConnection(Translated):
+    def commit(self) -> None:
+        self.raw.commit()
+
+    def rollback(self) -> None:
+        self.raw.rollback()
+
+
+class Postgres(Engine):
+    name = "postgres"
+    is_file = False
+    Error = psycopg.Error
+    SYMPTOMS: ClassVar = {
+        "password authentication failed": "refuses the password of the connection: correct it",
+        "no password supplied": "asks for a password: give the connection one",
+        "connection failed": "cannot be reached ({said}): start the server, or correct the connection",
+        "connection refused": "cannot be reached ({said}): start the server, or correct the connection",
+        "connection timeout": "cannot be reached ({said}): start the server, or correct the connection",
+        "connection is lost": "was left by its server in the middle: see why it ended, then run again",
+        "server closed the connection": "was left by its server in the middle: see why it ended, then run again",
+        "terminating connection": "was left by its server in the middle: see why it ended, then run again",
+        "lock timeout": "stayed locked by another session for a minute: end that session, then run again",
+        "statement timeout": "took longer than statement_timeout for one statement: raise it in the connection's options",
+        "permission denied": "refuses its user ({said}): grant that, or name another user in the connection",
+        "read-only transaction": "is read-only: name the server that may be written in the connection",
+        "No space left": "has no room left on its disk: make room, then run again",
+        "does not exist": _OTHER_SHAPE,
+    }
+    PASSING: ClassVar = (
+        "connection failed",
+        "connection refused",
+        "connection timeout",
+        "connection is lost",
+        "server closed the connection",
+        "terminating connection",
+        "lock timeout",
+        "deadlock detected",
+    )
+    READER_SYMPTOMS: ClassVar = SYMPTOMS | {
+        "does not exist": "has not the tables that the definitions speak of ({said}): trigger the DAG saas_growth",
+    }
+
+    def shown(self, place: Place) -> str:
+        return f"{place.schema or place.login} on {place.host or 'this machine'}"
+
+    def exists(self, place: Place) -> bool:
+        return True
+
+    def _open(self, place: Place) -> psycopg.Connection[Any]:
+        said = {
+            "host": place.host or None,
+            "port": place.port,
+            "user": place.login,
+            "password": place.password,
+            "dbname": place.schema or None,
+        }
+        return psycopg.connect(**{key: value for key, value in said.items() if value}, **place.extra)
+
+    def connect(self, place: Place) -> Connection:
+        raw = self.open(place)
+        raw.autocommit = True
+        # A plan kept from before a scratch table was made anew would be of the wrong one.
+        raw.prepare_threshold = None
+        raw.adapters.register_loader("numeric", _Number)
+        connection = PostgresConnection(raw, Cursor)
+        connection.execute(
+            "select set_config('search_path', ?, false) where current_setting('search_path') = '\"$user\", public'",
+            (SCHEMA,),
+        )
+        connection.execute(
+            "select set_config('statement_timeout', ?, false) where current_setting('statement_timeout') = '0'",
+            (f"{STATEMENT_SECONDS}s",),
+        )
+        return connection
+
+    def read(self, place: Place) -> Connection:
+        connection = self.connect(place)
+        connection.execute(f"set statement_timeout = '{READ_SECONDS}s'")
+        connection.execute("begin isolation level repeatable read read only")
+        return connection
+
+    def tables(self, connection: Connection) -> set[str]:
+        query = "select tablename from pg_tables where schemaname = current_schema()"
+        return {name for (name,) in connection.execute(query)}
+
+    def columns(self, connection: Connection, table: str) -> list[str]:
+        query = (
+            "select column_name from information_schema.columns"
+            " where table_schema = current_schema() and table_name = ? order by ordinal_position"
+        )
+        return [name for (name,) in connection.execute(query, (table,))]
+
+    def home(self, connection: Connection) -> None:
+        schema = names.Identifier(self._schema(connection))
+        if not connection.execute("select current_schema()").fetchone()[0]:
+            connection.raw.execute(names.SQL("create schema if not exists {}").format(schema))
+
+    def _schema(self, connection: Connection) -> str:
+        """The schema of the connection, whether it is there or not."""
+        (path,) = connection.execute("show search_path").fetchone()
+        return path.partition(",")[0].strip(' "')
+
+    def load(self, connection: Connection, table: str, columns: Sequence[str], values: Sequence[Iterable[Any]]) -> None:
+        statement = names.SQL("copy {} ({}) from stdin").format(
+            names.Identifier(table), names.SQL(", ").join(map(names.Identifier, columns))
+        )
+        with connection.raw.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in zip(*values, strict=True):
+                copy.write_row([_storable(value) for value in row])
+
+    def loaded(self, connection: Connection, rows: Mapping[str, int]) -> None:
+        for table, added in rows.items():
+            (known,) = connection.execute(
+                "select reltuples from pg_class where oid = cast(? as regclass)", (table,)
+            ).fetchone()
+            if added > LARGE_SHARE * known:
+                connection.execute(f"analyze {table}")
+
+    def scrub(self, place: Place, connection: Connection) -> bool:
+        """Tables are written anew without their dead rows. The server's log of changes and its copies are its own."""
+        connection.execute("set lock_timeout = '60s'")
+        try:
+            for table in sorted(self.tables(connection)):
+                connection.execute(f"vacuum (full, analyze) {table}")
+        except psycopg.errors.LockNotAvailable:
+            return False
+        return True
+
+    @contextmanager
+    def aside(self, place: Place) -> Iterator[Aside]:
+        with closing(self.connect(place)) as target:
+            schema = self._schema(target)
+            aside = names.Identifier(f"{schema}_aside")
+            (is_free,) = target.execute("select pg_try_advisory_lock(hashtext(?))", (f"{schema}_aside",)).fetchone()
+            if not is_free:
+                raise UserError(f"Somebody else is at work in the schema {schema}_aside: let that end first.")
+            drop = names.SQL("drop schema if exists {} cascade").format(aside)
+            # A comparison that was killed has left it.
+            target.raw.execute(drop)
+            target.raw.execute(names.SQL("create schema {}").format(aside))
+            target.raw.execute(names.SQL("set search_path to {}").format(aside))
+            try:
+                yield Aside(target, lambda: nullcontext(f"{names.Identifier(schema).as_string(target.raw)}."))
+            finally:
+                target.rollback()
+                target.raw.execute(drop)
+
+
+def _storable(value: Any) -> Any:
+    """The one character that PostgreSQL has no place for is replaced by the one that stands for what cannot be shown."""
+    return value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value
+
+
+ENGINE = Postgres()

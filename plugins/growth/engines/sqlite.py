@@ -1,0 +1,115 @@
+"""SQLite: a file. One writer at a time, who is waited for; readers are never hindered."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import quote
+
+from growth.engines.base import Aside, Connection, Engine
+
+if TYPE_CHECKING:
+    from growth.engines import Place
+
+# Tasks of one run write at the same time, and what they write may take longer than the driver's five seconds.
+BUSY_SECONDS = 60
+# How long readers of the file may take to end before what is left in its log of rows that are gone is overwritten.
+READERS_SECONDS = 60
+
+_OTHER_SHAPE = "and the SQL do not fit ({said}): mend the model that was edited, or restore a copy of the warehouse"
+
+
+class Sqlite(Engine):
+    name = "sqlite"
+    Error = sqlite3.DatabaseError
+    SYMPTOMS: ClassVar = {
+        "file is not a database": "is not a SQLite database: name another file or move this one away",
+        "disk image is malformed": "is a damaged SQLite database: restore a copy of it",
+        "malformed database schema": "is a damaged SQLite database: restore a copy of it",
+        "readonly": "is read-only: make the file and its folder writable",
+        "unable to open": "cannot be opened: make its folder, and make it writable",
+        "locked": "stayed locked by another process for a minute: end that process, then run again",
+        "disk is full": "has no room left on its disk: make room, then run again",
+        "disk I/O": "cannot be written, the disk gave an error: check the disk, then run again",
+        "no such ": _OTHER_SHAPE,
+        "has no column": _OTHER_SHAPE,
+    }
+    PASSING: ClassVar = ("locked",)
+    READER_SYMPTOMS: ClassVar = {
+        "unable to open": "is not there yet, or not visible to the API server: trigger the DAG saas_growth,"
+        " and check the path in the connection",
+        "not a database": "is not a SQLite database: name another file in the connection",
+        "malformed": "is damaged: restore a copy of it",
+        "no such ": "has not the tables that the definitions speak of ({said}): trigger the DAG saas_growth",
+        "locked": "is locked by another process: try again in a minute",
+        "readonly": "cannot be read without writing beside it: make its folder writable for the API server",
+    }
+
+    def exists(self, place: Place) -> bool:
+        return place.path.is_file() and place.path.stat().st_size > 0
+
+    def _open(self, place: Place) -> sqlite3.Connection:
+        # As a URI, so that others can be attached as one.
+        return sqlite3.connect(f"file:{quote(str(place.path))}", uri=True, timeout=BUSY_SECONDS)
+
+    def connect(self, place: Place) -> sqlite3.Connection:
+        connection = self.open(place)
+        connection.isolation_level = None
+        connection.execute(f"pragma busy_timeout = {BUSY_SECONDS * 1000}")
+        return connection
+
+    def read(self, place: Place) -> sqlite3.Connection:
+        # Rows are sent by whichever thread is free; one at a time uses the connection.
+        connection = sqlite3.connect(
+            f"file:{quote(str(place.path))}?mode=ro",
+            uri=True,
+            timeout=5,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.execute("pragma query_only = on")
+        # All that follows sees the warehouse as it is at the first read, whatever a run publishes meanwhile.
+        connection.execute("begin")
+        return connection
+
+    def tables(self, connection: Connection) -> set[str]:
+        return {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
+
+    def columns(self, connection: Connection, table: str) -> list[str]:
+        return [row[1] for row in connection.execute(f"pragma table_info({table})")]
+
+    def home(self, connection: Connection) -> None:
+        connection.execute("pragma journal_mode = wal")
+
+    def scrub(self, place: Place, connection: Connection) -> bool:
+        connection.execute("vacuum")
+        deadline = time.monotonic() + READERS_SECONDS
+        while connection.execute("pragma wal_checkpoint(truncate)").fetchone()[0]:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)
+        return True
+
+    @contextmanager
+    def aside(self, place: Place) -> Iterator[Aside]:
+        # Beside the warehouse: there is room where it is, and a folder for temporary files may be memory.
+        with TemporaryDirectory(dir=place.path.absolute().parent, prefix=".verify-") as folder:
+            path = Path(folder) / "rebuilt.db"
+            with closing(self.connect(place._replace(host=str(path), hook=None))) as target:
+
+                @contextmanager
+                def looking() -> Iterator[str]:
+                    # Not for longer: a transaction that will write asks for the right to on all that is attached.
+                    target.execute("attach ? as warehouse", (f"{place.path.absolute().as_uri()}?mode=ro",))
+                    yield "warehouse."
+                    target.execute("detach warehouse")
+
+                yield Aside(target, looking)
+
+
+ENGINE = Sqlite()
