@@ -23,6 +23,7 @@ def main() -> int:
     commands.add_parser("compare", help="another dashboard's numbers beside these")
     render = commands.add_parser("render", help="write every statement, as the engine gets it, into a folder")
     render.add_argument("folder", type=Path)
+    render.add_argument("--engine", default="sqlite")
     arguments = parser.parse_args()
     try:
         if arguments.command == "run":
@@ -49,11 +50,12 @@ def main() -> int:
         from growth.sql import Sql
 
         if arguments.command == "verify":
-            from growth.run import warehouse_path
+            from growth.run import warehouse_place
             from growth.verify import report, verify
 
-            return report(verify(warehouse_path(ROOT, os.environ), Sql(definitions.load())))
-        Sql(definitions.load()).write(arguments.folder)
+            place = warehouse_place(ROOT, os.environ)
+            return report(verify(place, Sql(definitions.load(), place.kind)))
+        Sql(definitions.load(), arguments.engine).write(arguments.folder)
         return 0
     except UserError as error:
         print(error, file=sys.stderr)

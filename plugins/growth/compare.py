@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 import re
-import sqlite3
 import textwrap
 from collections.abc import Mapping
 from contextlib import closing
@@ -13,9 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from growth.definitions import Definitions
+from growth.engines import Connection, Place
 from growth.errors import UserError
 from growth.page import STAR, WIDTH, table
-from growth.run import warehouse_path
+from growth.run import warehouse_place
 from growth.sql import Sql
 from growth.warehouse import plain_errors
 
@@ -25,7 +25,7 @@ SHOWN = 3  # reasons and names of each kind
 
 EVENTS = ("raw_events", "raw_users")
 COHORT = "cohort_month = :month"
-IN_MONTH = "{0} >= :month and {0} < date(:month, '+1 month')"
+IN_MONTH = "{0} >= :month and {0} < :month_after"
 NOT_OVER = "(select last_day > published_day from calendar_months cross join run_state where month = :month)"
 
 _MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))(?:-01)?")
@@ -223,16 +223,12 @@ def compare(root: Path, environment: Mapping[str, str]) -> int:
     if not environment.get("KNOWN"):
         raise UserError("No numbers to compare with are named: make compare KNOWN=known.csv (month,metric,value).")
     within = _within(environment.get("WITHIN"))
-    warehouse = warehouse_path(root, environment)
+    place = warehouse_place(root, environment)
     lines = read_known(root / Path(environment["KNOWN"]).expanduser(), metrics(words))
-    if not warehouse.is_file():
-        raise UserError(f"There is no warehouse {warehouse}: make run builds it.")
-    with (
-        plain_errors(str(warehouse)),
-        closing(sqlite3.connect(warehouse.as_uri() + "?mode=ro", uri=True, timeout=60)) as connection,
-    ):
-        connection.execute("begin")
-        as_of = _as_of(connection, warehouse, Sql(words).definitions_hash)
+    if not place.engine.exists(place):
+        raise UserError(f"There is no warehouse {place}: make run builds it.")
+    with plain_errors(place), closing(place.engine.read(place)) as connection:
+        as_of = _as_of(connection, place, Sql(words, place.kind).definitions_hash)
         results = [_compared(connection, known, as_of, within) for known in lines]
         print(*_report(connection, words, results, as_of, within), sep="\n")
     return 0 if all(result.is_within for result in results) else 1
@@ -248,35 +244,41 @@ def _within(text: str | None) -> float:
     return within
 
 
-def _as_of(connection: sqlite3.Connection, warehouse: Path, definitions_hash: str) -> str:
-    if not connection.execute("select 1 from sqlite_master where name = 'run_state'").fetchone():
-        raise UserError(f"The file {warehouse} is no warehouse yet: make run builds it.")
+def _as_of(connection: Connection, place: Place, definitions_hash: str) -> str:
+    if "run_state" not in place.engine.tables(connection):
+        raise UserError(f"The warehouse {place} is none yet: make run builds it.")
     as_of, published_hash = connection.execute("select published_date, published_hash from run_state").fetchone()
     if not as_of:
-        raise UserError(f"No run has published in the warehouse {warehouse}: run again, and compare then.")
+        raise UserError(f"No run has published in the warehouse {place}: run again, and compare then.")
     if published_hash != definitions_hash:
         raise UserError("The definitions have changed since the last run: run again, and compare then.")
     return as_of
 
 
-def _compared(connection: sqlite3.Connection, known: Known, as_of: str, within: float) -> Compared:
+def _compared(connection: Connection, known: Known, as_of: str, within: float) -> Compared:
     _refuse_month_without_data(connection, known, as_of)
     metric, theirs = known.metric, known.value
-    ours, can_change = connection.execute(metric.query, {"month": known.month}).fetchone() or (None, False)
+    ours, can_change = connection.execute(metric.query, _bound(known.month)).fetchone() or (None, False)
     if ours is None and not metric.is_rate:
         ours = 0
     # A dashboard says 0 % of nobody. What lies on the edge is within, however its fraction is rounded.
     return Compared(known, ours, bool(can_change), _is_within(theirs, ours or 0, within))
 
 
+def _bound(month: str) -> dict[str, str]:
+    """What the queries bind: a month, and the one after it."""
+    year, number = int(month[:4]), int(month[5:7])
+    return {"month": month, "month_after": f"{year + number // 12}-{number % 12 + 1:02}-01"}
+
+
 def _is_within(theirs: float, ours: float, within: float) -> bool:
     return abs(ours - theirs) <= within / 100 * theirs * (1 + 1e-9)
 
 
-def _refuse_month_without_data(connection: sqlite3.Connection, known: Known, as_of: str) -> None:
+def _refuse_month_without_data(connection: Connection, known: Known, as_of: str) -> None:
     (first,) = connection.execute(
         "select min(cohort_month) from (select cohort_month from fct_acquisition_funnel"
-        " union all select cohort_month from fct_engagement_cohorts)"
+        " union all select cohort_month from fct_engagement_cohorts) as months"
     ).fetchone()
     first, last, month, metric = (first or as_of)[:7], as_of[:7], known.month[:7], known.metric
     if metric.is_as_of and month != last:
@@ -296,7 +298,7 @@ def _refuse_month_without_data(connection: sqlite3.Connection, known: Known, as_
 
 
 def _report(
-    connection: sqlite3.Connection, definitions: Definitions, results: list[Compared], as_of: str, within: float
+    connection: Connection, definitions: Definitions, results: list[Compared], as_of: str, within: float
 ) -> list[str]:
     rows = [
         [
@@ -330,9 +332,7 @@ def _shown(metric: Metric, value: float | None) -> str:
     return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
 
 
-def _clues(
-    connection: sqlite3.Connection, definitions: Definitions, miss: Compared, within: float
-) -> tuple[str, list[str]]:
+def _clues(connection: Connection, definitions: Definitions, miss: Compared, within: float) -> tuple[str, list[str]]:
     """The table to look at next, and what the warehouse says about the month.
 
     The table is the one that explains the miss: for a count that is too low here, one that holds as many rows as are
@@ -343,13 +343,14 @@ def _clues(
     held: dict[str, int] = {}
 
     def ask(query: str) -> tuple[Any, ...]:
-        return connection.execute(query, {"month": known.month}).fetchone()
+        return connection.execute(query, _bound(known.month)).fetchone()
 
-    lacking, days = ask(
-        "select min(m.last_day, r.as_of_day) - m.first_day + 1 - count(distinct b.batch_date),"
-        " m.last_day - m.first_day + 1 from calendar_months as m cross join run_state as r"
-        f" left join raw_batches as b on {IN_MONTH.format('b.batch_date')} where m.month = :month"
+    days, so_far = ask(
+        "select m.last_day - m.first_day + 1, r.as_of_day - m.first_day + 1"
+        " from calendar_months as m cross join run_state as r where m.month = :month"
     )
+    (landed,) = ask(f"select count(distinct batch_date) from raw_batches where {IN_MONTH.format('batch_date')}")
+    lacking = min(days, so_far) - landed
     if lacking:
         return "raw_batches", [f"Of its {days} days {lacking} have not been landed: run them with FROM=."]
     if metric.step:
@@ -391,7 +392,7 @@ def _clues(
     return look if not metric.is_rate and 0 < gap <= held[look] else metric.table, clues
 
 
-def _kept_out(connection: sqlite3.Connection, name: str, feeds: tuple[str, ...], month: str) -> tuple[int, str]:
+def _kept_out(connection: Connection, name: str, feeds: tuple[str, ...], month: str) -> tuple[int, str]:
     """How many rows of the month's batches a table keeps, and the most frequent reasons or names in brackets."""
     tables = ", ".join(f"'{table}'" for table in feeds)
     counted = {
@@ -400,7 +401,7 @@ def _kept_out(connection: sqlite3.Connection, name: str, feeds: tuple[str, ...],
     }[name]
     groups = connection.execute(
         f"{counted} {IN_MONTH.format('batch_date')} group by 1 order by 2 desc, 1",
-        {"month": month},
+        _bound(month),
     ).fetchall()
     # Names are the source's own: whatever they hold, the terminal gets ASCII.
     most = ", ".join(f"{ascii(text[:40])[1:-1]} {rows:,}" for text, rows in groups[:SHOWN])

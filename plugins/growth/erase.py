@@ -28,9 +28,7 @@ def asked_for(text: str) -> list[str]:
     return ids
 
 
-def erase(
-    place: Place, connection: Connection, sql: Sql, user_ids: list[str], run: Mapping[str, object]
-) -> Forgotten:
+def erase(place: Place, connection: Connection, sql: Sql, user_ids: list[str], run: Mapping[str, object]) -> Forgotten:
     """Erase the people behind some user ids, publish all tables without them, and scrub the database.
 
     Safe to repeat from any point: what a killed erasure has left in scope is computed by the next one. Raises UserError
@@ -46,8 +44,8 @@ def erase(
     pipeline.compute(connection, sql, parameters)
     if not sql.engine.scrub(place, connection):
         raise UserError(
-            "They are erased from all tables, but somebody reads the warehouse, so that what it still holds of them could"
-            " not be overwritten: end that process, then erase again."
+            "They are erased from all tables, but somebody reads the warehouse, so that what it still holds of them"
+            " could not be overwritten: end that process, then erase again."
         )
     return found
 

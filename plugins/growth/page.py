@@ -6,13 +6,13 @@ The page is a function of the warehouse and its file's name: the same day gives 
 from __future__ import annotations
 
 import os
-import shlex
-import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from growth.definitions import Definitions
+from growth.engines import Connection, Place
 
 COHORTS = 6
 WIDTH = 100
@@ -21,7 +21,7 @@ SHORT = 10  # a header up to this length stands on one line
 STAR = " *"
 
 
-def print_times(connection: sqlite3.Connection, times: Mapping[str, float]) -> None:
+def print_times(connection: Connection, times: Mapping[str, float]) -> None:
     """Where the time of the last run went. No part of the page: it differs from run to run."""
     sql, tasks = connection.execute(
         "select coalesce(sum(sql_seconds), 0), count(*) from run_steps"
@@ -31,7 +31,7 @@ def print_times(connection: sqlite3.Connection, times: Mapping[str, float]) -> N
     print(f"\nTime: {parts}, of it {sql:.2f} s in the SQL of {tasks} tasks")
 
 
-def print_page(connection: sqlite3.Connection, definitions: Definitions, warehouse: str) -> None:
+def print_page(connection: Connection, definitions: Definitions, place: Place, root: Path) -> None:
     """The last cohorts of the funnel, the retention triangle, the health summary, the checks, and where to go next."""
     (as_of,) = connection.execute("select published_date from run_state").fetchone()
     print("\n" + _bold(f"saas_growth as of {as_of}"))
@@ -42,8 +42,10 @@ def print_page(connection: sqlite3.Connection, definitions: Definitions, warehou
     ):
         print("\n" + _bold(title), *lines, sep="\n")
     print("\n" + _checks(connection))
-    print(f"\nThe tables are in {warehouse}:")
-    print(f"  sqlite3 {shlex.quote(warehouse)} 'select * from fct_acquisition_funnel'")
+    if place.engine.is_file and place.path.is_relative_to(root):
+        place = place._replace(host=str(place.path.relative_to(root)))
+    print(f"\nThe tables are in {place}:")
+    print(f"  {place.engine.shell(place)} 'select * from fct_acquisition_funnel'")
     print("Next: make up (Airflow with its UI), README.md (your own data, your own definitions)")
 
 
@@ -103,7 +105,7 @@ def _percent(rate: float | None) -> str:
     return "-" if rate is None else f"{100 * rate:.1f} %"
 
 
-def _funnel(connection: sqlite3.Connection, definitions: Definitions) -> list[str]:
+def _funnel(connection: Connection, definitions: Definitions) -> list[str]:
     steps = definitions.funnel.steps
     people = [step.people for step in steps]
     pairs = [(a.noun, b.noun) for a, b in pairwise(steps)]
@@ -120,7 +122,7 @@ def _funnel(connection: sqlite3.Connection, definitions: Definitions) -> list[st
     return table(["cohort", *(h.replace("_", " ") for h in headers)], rows, "* people of this cohort can still convert")
 
 
-def _retention(connection: sqlite3.Connection) -> list[str]:
+def _retention(connection: Connection) -> list[str]:
     cells = connection.execute(
         "select cohort_month, months_since_signup, cohort_size, retention_rate, is_complete from fct_engagement_cohorts"
         " where cohort_month in"
@@ -137,7 +139,7 @@ def _retention(connection: sqlite3.Connection) -> list[str]:
     return table(["cohort", "size", *(f"month {age}" for age in ages)], rows, "* the month is not over")
 
 
-def _health(connection: sqlite3.Connection, definitions: Definitions) -> list[str]:
+def _health(connection: Connection, definitions: Definitions) -> list[str]:
     found = {
         status: numbers
         for status, *numbers in connection.execute(
@@ -154,7 +156,7 @@ def _health(connection: sqlite3.Connection, definitions: Definitions) -> list[st
     return table(["status", "users", "mean score", "paying", "at risk", "ready for an upsell"], rows)
 
 
-def _checks(connection: sqlite3.Connection) -> str:
+def _checks(connection: Connection) -> str:
     passed, warned, failed = connection.execute(
         "select count(*) filter (where rows_found = 0),"
         " count(*) filter (where rows_found > 0 and severity = 'warn'),"

@@ -45,7 +45,7 @@ def preview(environment: Mapping[str, str] = os.environ) -> int:
         sample = Sample(open_source({**environment, "SAAS_GROWTH_STRIPE_FOLDER": folder}))
     protect = emails.chosen(environment)
     words = definitions.load()
-    with closing(sqlite3.connect(":memory:")) as connection:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         sql = Sql(words)
         prepare(connection, sql)
         land(connection, sql, sample, sample.days, {"dag_id": "preview", "run_id": "preview"}, protect=protect)

@@ -6,26 +6,23 @@ import fcntl
 import json
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from growth import definitions, emails
+from growth.engines import SUFFIXES, Place, place_of
 from growth.environment import airflow_command, airflow_environment, prepare_airflow
 from growth.erase import asked_for
 from growth.errors import UserError
 from growth.page import print_page, print_times
 from growth.sources import Source, absolute_places, open_source
-from growth.warehouse import plain_errors, refuse_other_source
-
-# As long as the statements of a run wait for another process.
-BUSY_SECONDS = 60
+from growth.warehouse import connecting, refuse_other_source
 
 # The hook of SQLite makes a URI of the path: ? and # end it there, and % starts an escape.
 FORBIDDEN_IN_FILES = "?#%"
@@ -54,20 +51,18 @@ def _run(root: Path) -> int:
     started = time.perf_counter()
     words = definitions.load()
     asked = _asked(os.environ, words.quality.earliest_date)
-    warehouse = warehouse_path(root, os.environ)
-    environment = airflow_environment(root, _base(root, warehouse))
+    place = warehouse_place(root, os.environ)
+    environment = airflow_environment(root, _base(root, place))
     log = Path(environment["AIRFLOW_HOME"]) / "run.log"
     source = open_source(environment)
     emails.chosen(environment)
     # What is wrong is said before anything is made, and before Airflow takes its seconds.
-    with plain_errors(str(warehouse)):
-        first, last = _days(warehouse, source, asked)
+    first, last = _days(place, source, asked)
     print("Preparing Airflow ...", flush=True)
     prepare_airflow(root, environment)
-    _make_folder_of(warehouse)
+    _make_folder_of(place)
     with _alone(log.with_name("run.lock")) as lock:
-        with plain_errors(str(warehouse)):
-            _forget_killed_run(warehouse)
+        _forget_killed_run(place)
         times = {"setup": time.perf_counter() - started}
         print(f"Running {first} to {last} of source {source.name}:" if first < last else f"Running {last}:", flush=True)
         conf = {"from_date": first.isoformat(), "rebuild": asked.rebuild}
@@ -76,28 +71,28 @@ def _run(root: Path) -> int:
         times["Airflow with its tasks"] = time.perf_counter() - started
     if ended.failed_at("publish"):
         return _say(ended, _shown(log, root))
-    with plain_errors(str(warehouse)), closing(_connect(warehouse)) as connection:
+    with connecting(place) as connection:
         print_times(connection, times)
-        print_page(connection, words, _shown(warehouse, root))
+        print_page(connection, words, place, root)
     return 0
 
 
 def erase(root: Path) -> int:
     """Erase the people whom the environment names, through the DAG saas_growth_erase. Raises UserError."""
-    warehouse = warehouse_path(root, os.environ)
+    place = warehouse_place(root, os.environ)
     asked = {key: os.environ.get(f"SAAS_GROWTH_ERASE_{key.upper()}", "") for key in ("users", "asked_by", "reason")}
     asked_for(asked["users"])
     if not asked["asked_by"] or not asked["reason"]:
         raise UserError("Say who asks for it and why: make erase USER=<user id> BY=<who> WHY=<reason>.")
-    if not warehouse.is_file():
-        raise UserError(f"There is no warehouse {warehouse}: name the one that has these people with WAREHOUSE=.")
-    environment = airflow_environment(root, _base(root, warehouse))
+    if not place.engine.exists(place):
+        raise UserError(f"There is no warehouse {place}: name the one that has these people with WAREHOUSE=.")
+    environment = airflow_environment(root, _base(root, place))
     log = Path(environment["AIRFLOW_HOME"]) / "erase.log"
     prepare_airflow(root, environment)
     with _alone(log.with_name("run.lock")) as lock:
-        with plain_errors(str(warehouse)), closing(_connect(warehouse)) as connection:
+        with connecting(place) as connection:
             (day,) = connection.execute("select as_of_date from run_state").fetchone()
-        _forget_killed_run(warehouse)
+        _forget_killed_run(place)
         ended = _dags_test(root, environment, "saas_growth_erase", date.fromisoformat(day), asked, log, lock)
     if ended.failed_at("erase"):
         return _say(ended, _shown(log, root))
@@ -105,10 +100,10 @@ def erase(root: Path) -> int:
     return 0
 
 
-def _base(root: Path, warehouse: Path) -> dict[str, str]:
+def _base(root: Path, place: Place) -> dict[str, str]:
     """The environment of this command, with its warehouse, and with a path that Airflow's tasks read as it does."""
     base = dict(os.environ)
-    base["AIRFLOW_CONN_GROWTH_WAREHOUSE"] = json.dumps({"conn_type": "sqlite", "host": str(warehouse)})
+    base["AIRFLOW_CONN_GROWTH_WAREHOUSE"] = place.as_json()
     base["SAAS_GROWTH_HELD_BY"] = "make run"
     if folder := base.get("SAAS_GROWTH_SOURCE_PATH"):
         names = (base.get("SAAS_GROWTH_SOURCE") or "synthetic").split(",")
@@ -132,49 +127,35 @@ def _asked(environment: Mapping[str, str], earliest: date) -> Asked:
     return Asked(day("DAY"), day("FROM"), environment.get("REBUILD", "") not in ("", "0"))
 
 
-def warehouse_path(root: Path, environment: Mapping[str, str]) -> Path:
-    """The file: WAREHOUSE, or what the connection names, or a file of the source's own below data/."""
+def warehouse_place(root: Path, environment: Mapping[str, str]) -> Place:
+    """Where it is: a file that WAREHOUSE names, or what the connection says, or a file of the source's below data/."""
     if named := environment.get("WAREHOUSE"):
         path = root / Path(named).expanduser()
+        place = Place(SUFFIXES.get(path.suffix, "sqlite"), str(path))
     elif connection := environment.get("AIRFLOW_CONN_GROWTH_WAREHOUSE"):
-        path = _host(connection)
+        place = place_of(connection)
     else:
         source = ",".join(sorted((environment.get("SAAS_GROWTH_SOURCE") or "synthetic").split(",")))
-        path = root / "data" / ("saas_funnel.db" if source == "synthetic" else f"{source}.db")
-    path = path.absolute()
+        place = Place("sqlite", str(root / "data" / ("saas_funnel.db" if source == "synthetic" else f"{source}.db")))
+    if not place.engine.is_file:
+        return place
+    path = place.path.absolute()
     if found := [character for character in FORBIDDEN_IN_FILES if character in str(path)]:
         raise UserError(
             f"The warehouse {path} has {' and '.join(found)} in its name, which Airflow misreads: rename it."
         )
     if path.is_dir():
         raise UserError(f"The warehouse {path} is a folder: name a file in it with WAREHOUSE=.")
-    return path
+    return place._replace(host=str(path))
 
 
-def _host(connection: str) -> Path:
-    try:
-        content = json.loads(connection)
-        kind, host = content["conn_type"], Path(content["host"])
-    except (ValueError, KeyError, TypeError):
-        raise UserError(
-            "AIRFLOW_CONN_GROWTH_WAREHOUSE is not of the form"
-            ' {"conn_type": "sqlite", "host": "/folder/file.db"}: mend it, or name a file with WAREHOUSE=.'
-        ) from None
-    if kind != "sqlite":
-        raise UserError(
-            f"AIRFLOW_CONN_GROWTH_WAREHOUSE is of type {kind}, and make run works on a SQLite file: name one with"
-            " WAREHOUSE=, or start Airflow with make up."
-        )
-    return host
-
-
-def _days(warehouse: Path, source: Source, asked: Asked) -> tuple[date, date]:
+def _days(place: Place, source: Source, asked: Asked) -> tuple[date, date]:
     """The days to run: what is new since the warehouse's as-of day, or all that the source has.
 
     Raises UserError where there is no such day, and where the warehouse holds another source.
     """
     today = datetime.now(UTC).date()
-    landed = _landed(warehouse, source)
+    landed = _landed(place, source)
     yesterday = today - timedelta(days=1)
     last = asked.day or min(source.last_day or yesterday, yesterday)
     if last > today:
@@ -191,40 +172,35 @@ def _days(warehouse: Path, source: Source, asked: Asked) -> tuple[date, date]:
     return min(landed + timedelta(days=1) if landed else source.first_day, last), last
 
 
-def _connect(warehouse: Path) -> sqlite3.Connection:
-    return sqlite3.connect(warehouse, timeout=BUSY_SECONDS)
-
-
-def _has(connection: sqlite3.Connection, table: str) -> bool:
-    return bool(connection.execute("select 1 from sqlite_master where name = ?", (table,)).fetchone())
-
-
-def _landed(warehouse: Path, source: Source) -> date | None:
+def _landed(place: Place, source: Source) -> date | None:
     """The as-of day of the warehouse; None while nothing has landed in it. Refuses the batches of another source."""
-    if not warehouse.exists() or not warehouse.stat().st_size:
+    if not place.engine.exists(place):
         return None
-    with closing(_connect(warehouse)) as connection:
-        if not _has(connection, "run_state"):
+    with connecting(place) as connection:
+        if "run_state" not in place.engine.tables(connection):
             return None
         refuse_other_source(connection, source)
         (day,) = connection.execute("select max(as_of_date) from run_state").fetchone()
     return date.fromisoformat(day) if day else None
 
 
-def _make_folder_of(warehouse: Path) -> None:
+def _make_folder_of(place: Place) -> None:
+    if not place.engine.is_file:
+        return
     try:
-        warehouse.parent.mkdir(parents=True, exist_ok=True)
+        place.path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"The folder of the warehouse {warehouse} cannot be made ({error.strerror}): name another with WAREHOUSE=."
+            f"The folder of the warehouse {place} cannot be made ({error.strerror}): name another with WAREHOUSE=."
         ) from None
 
 
-def _forget_killed_run(warehouse: Path) -> None:
+def _forget_killed_run(place: Place) -> None:
     """A `make run` that was killed holds the warehouse still, and Airflow believes it running: this one takes over."""
-    with closing(_connect(warehouse)) as connection, connection:
-        if _has(connection, "lease"):
-            connection.execute("delete from lease where held_by = 'make run'")
+    if place.engine.exists(place):
+        with connecting(place) as connection:
+            if "lease" in place.engine.tables(connection):
+                connection.execute("delete from lease where held_by = 'make run'")
 
 
 @contextmanager

@@ -294,9 +294,7 @@ def refuse_other_source(connection: Connection, source: Source) -> None:
         )
 
 
-def _land_frame(
-    connection: Connection, engine: Engine, table: str, frame: pd.DataFrame, protect: Protect
-) -> None:
+def _land_frame(connection: Connection, engine: Engine, table: str, frame: pd.DataFrame, protect: Protect) -> None:
     names = (*ARRIVAL_COLUMNS, *RAW_COLUMNS[table])
     values = frame.loc[:, list(names)].astype(object)
     columns = {name: values[name].where(values[name].notna(), None) for name in names}

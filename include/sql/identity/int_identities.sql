@@ -20,7 +20,7 @@ seen as (
     select r.id, l.linked_ms, l.other_id as user_id
     from reached as r
     {{ db.join }} int_id_links as l on r.other_id = l.id and l.kind = 'seen_user'
-    where {{ words.is_device('r.id') }}
+    where {{ words.is_device('r.id') }} = 1
 ),
 
 users (id, other_id) as (

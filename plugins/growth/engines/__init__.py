@@ -70,7 +70,9 @@ class Place(NamedTuple):
 def engine(kind: str) -> Engine:
     """The engine of a type of connection. Raises UserError where there is none, or where its driver is missing."""
     if kind not in MODULES:
-        raise UserError(f"The connection growth_warehouse is of type {kind}: the warehouse runs on {', '.join(MODULES)}.")
+        raise UserError(
+            f"The connection growth_warehouse is of type {kind}: the warehouse runs on {', '.join(MODULES)}."
+        )
     try:
         return import_module(MODULES[kind]).ENGINE
     except ModuleNotFoundError as error:

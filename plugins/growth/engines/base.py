@@ -76,6 +76,10 @@ class Engine:
         """The place in words, without its secrets."""
         return place.host
 
+    def shell(self, place: Place) -> str:
+        """The command that takes a query as its last argument, for whoever reads."""
+        raise NotImplementedError
+
     def exists(self, place: Place) -> bool:
         """Whether there is anything at the place."""
         raise NotImplementedError

@@ -6,6 +6,7 @@ Who writes waits for who writes. Readers get a copy of the file beside it, made 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -122,6 +123,9 @@ class DuckDB(Engine):
         "not found in FROM clause": "has not the columns that the definitions speak of: trigger the DAG saas_growth",
         _LOCKED: "is open in another process: try again in a minute",
     }
+
+    def shell(self, place: Place) -> str:
+        return f"duckdb -readonly {shlex.quote(str(readers_copy(place.path)))}"
 
     def exists(self, place: Place) -> bool:
         return place.path.is_file()

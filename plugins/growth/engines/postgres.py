@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -90,7 +91,7 @@ class Postgres(Engine):
         "server closed the connection": "was left by its server in the middle: see why it ended, then run again",
         "terminating connection": "was left by its server in the middle: see why it ended, then run again",
         "lock timeout": "stayed locked by another session for a minute: end that session, then run again",
-        "statement timeout": "took longer than statement_timeout for one statement: raise it in the connection's options",
+        "statement timeout": "took longer than statement_timeout: raise it in the connection's options",
         "permission denied": "refuses its user ({said}): grant that, or name another user in the connection",
         "read-only transaction": "is read-only: name the server that may be written in the connection",
         "No space left": "has no room left on its disk: make room, then run again",
@@ -113,6 +114,12 @@ class Postgres(Engine):
     def shown(self, place: Place) -> str:
         return f"{place.schema or place.login} on {place.host or 'this machine'}"
 
+    def shell(self, place: Place) -> str:
+        said = {"host": place.host, "port": place.port, "user": place.login, "dbname": place.schema}
+        options = place.extra.get("options", f"-c search_path={SCHEMA}")
+        address = " ".join(f"{key}={value}" for key, value in said.items() if value)
+        return f"""psql {shlex.quote(f"{address} options='{options}'")} -c"""
+
     def exists(self, place: Place) -> bool:
         return True
 
@@ -133,6 +140,8 @@ class Postgres(Engine):
         raw.prepare_threshold = None
         raw.adapters.register_loader("numeric", _Number)
         connection = PostgresConnection(raw, Cursor)
+        # Statements are long and many rather than slow: to compile them takes more than to run them.
+        connection.execute("set jit = off")
         connection.execute(
             "select set_config('search_path', ?, false) where current_setting('search_path') = '\"$user\", public'",
             (SCHEMA,),
@@ -217,7 +226,7 @@ class Postgres(Engine):
 
 
 def _storable(value: Any) -> Any:
-    """The one character that PostgreSQL has no place for is replaced by the one that stands for what cannot be shown."""
+    """PostgreSQL has no place for one character: the one that stands for what cannot be shown takes it."""
     return value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -49,6 +50,9 @@ class Sqlite(Engine):
         "locked": "is locked by another process: try again in a minute",
         "readonly": "cannot be read without writing beside it: make its folder writable for the API server",
     }
+
+    def shell(self, place: Place) -> str:
+        return f"sqlite3 {shlex.quote(place.host)}"
 
     def exists(self, place: Place) -> bool:
         return place.path.is_file() and place.path.stat().st_size > 0
