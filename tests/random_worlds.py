@@ -5,7 +5,6 @@ Everything is drawn from one random.Random, so that hypothesis can shrink a worl
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -15,6 +14,7 @@ from typing import Any
 
 from worlds import Batches, Warehouse
 
+from growth.engines import Connection, Place
 from growth.sql import Sql
 
 FIRST_DAY = date(2026, 1, 20)
@@ -233,7 +233,7 @@ def _link(rng: Random, day: date) -> dict[str, Any]:
 class Mortal:
     """A connection whose process dies before a given statement."""
 
-    def __init__(self, connection: sqlite3.Connection, killed_at: int) -> None:
+    def __init__(self, connection: Connection, killed_at: int) -> None:
         self._connection = connection
         self.left = killed_at
 
@@ -250,21 +250,24 @@ class Mortal:
         self._count()
         return self._connection.executemany(*arguments)
 
+    @property
+    def raw(self) -> Any:
+        self._count()
+        return self._connection.raw
+
+    def commit(self) -> None:
+        self._count()
+        self._connection.commit()
+
     def cursor(self) -> Any:
         return _MortalCursor(self, self._connection.cursor())
 
     def rollback(self) -> None:
         """Nobody is left to undo anything: the database does it when it is opened again."""
 
-    def __enter__(self) -> Any:
-        return self._connection.__enter__()
-
-    def __exit__(self, *error: Any) -> Any:
-        return self._connection.__exit__(*error)
-
 
 class _MortalCursor:
-    def __init__(self, owner: Mortal, cursor: sqlite3.Cursor) -> None:
+    def __init__(self, owner: Mortal, cursor: Any) -> None:
         self._owner = owner
         self._cursor = cursor
 
@@ -279,10 +282,10 @@ class _MortalCursor:
         return iter(self._cursor)
 
 
-def walk(world: World, path: Path, sql: Sql) -> Warehouse:
+def walk(world: World, place: Place | Path, sql: Sql) -> Warehouse:
     """Take the road; in the end, land what has not been landed as it is now, and finish what was killed."""
     source = Batches()
-    warehouse = Warehouse(path, source, sql)
+    warehouse = Warehouse(place, source, sql)
     stale: set[date] = set()
     killed = False
     for step in world.steps:
@@ -309,11 +312,10 @@ def _run(warehouse: Warehouse, first: date, last: date, rebuild: bool = False, k
         return True
     except Killed:
         alive.close()
-        alive = warehouse.connect()
+        warehouse.connection = alive = warehouse.connect()
         # The next run's claim finds that the run which holds the warehouse has ended.
-        if alive.execute("select 1 from sqlite_master where name = 'lease'").fetchone():
+        if "lease" in warehouse.place.engine.tables(alive):
             alive.execute("delete from lease")
-            alive.commit()
         return False
     finally:
         warehouse.connection = alive

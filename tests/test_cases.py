@@ -62,6 +62,7 @@ TABLES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 CASES = [pytest.param(table, case, id=f"{table}: {case['name']}") for table in TABLES for case in cases_of(table)]
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize(("table", "case"), CASES)
 def test_case(table: str, case: dict[str, Any], warehouse: Callable[..., Warehouse]) -> None:
     batches = {date.fromisoformat(day): rows_of(day, tables) for day, tables in case["given"].items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from functools import cache
@@ -14,6 +13,7 @@ import yaml
 
 from growth import definitions, pipeline, verify
 from growth.days import Days
+from growth.engines import Connection, Place
 from growth.models import LAYERS
 from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.sources.synthetic import Synthetic
@@ -23,8 +23,14 @@ Rows = Mapping[str, Iterable[Mapping[str, Any]]]
 
 
 @cache
-def default_sql() -> Sql:
-    return Sql(definitions.load())
+def default_sql(engine: str = "sqlite") -> Sql:
+    return Sql(definitions.load(), engine)
+
+
+@cache
+def on_engine(sql: Sql, engine: str) -> Sql:
+    """The same statements for another engine."""
+    return sql if sql.engine.name == engine else type(sql)(sql.definitions, engine)
 
 
 def changed_definitions(**changes: Any) -> definitions.Definitions:
@@ -94,19 +100,40 @@ class Kept:
 
 
 class Warehouse:
-    """A warehouse file and the source that fills it."""
+    """A warehouse of any engine and the source that fills it. A path means a file of SQLite."""
 
-    def __init__(self, path: Path, source: Any, sql: Sql | None = None) -> None:
-        self.path = path
+    def __init__(self, place: Place | Path, source: Any, sql: Sql | None = None) -> None:
+        self.place = place if isinstance(place, Place) else Place("sqlite", str(place))
         self.source = source
-        self.sql = sql or default_sql()
-        self.connection = self.connect()
+        self.sql = sql or default_sql(self.place.kind)
         self.runs = 0
+        self._connection: Connection | None = None
 
-    def connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path)
-        connection.execute("pragma synchronous = off")
+    @property
+    def path(self) -> Path:
+        return self.place.path
+
+    @property
+    def connection(self) -> Connection:
+        if self._connection is None:
+            self._connection = self.connect()
+        return self._connection
+
+    @connection.setter
+    def connection(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def connect(self) -> Connection:
+        connection = self.place.engine.connect(self.place)
+        if self.place.kind == "sqlite":
+            connection.execute("pragma synchronous = off")
         return connection
+
+    def close(self) -> None:
+        """Let go of the warehouse; the next question opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def run(self, first: date, last: date | None = None, **options: Any) -> dict[str, float]:
         """Run the days from first to last; gives the seconds of SQL by task."""
@@ -125,11 +152,9 @@ class Warehouse:
 
     def differences_from_rebuild(self) -> list[str]:
         """All cells of all layers in which this warehouse is not what a rebuild from its raw tables gives."""
-        target = sqlite3.connect("file::memory:", uri=True)
-        verify.rebuild(self.path, target, self.sql)
-        found = verify.differences(self.connection, target, self.sql, LAYERS)
-        target.close()
-        return [str(d) for d in found]
+        self.close()
+        return [str(d) for d in verify.verify(self.place, self.sql).differences]
 
-    def differences_from(self, other: Warehouse) -> list[str]:
-        return [str(d) for d in verify.differences(self.connection, other.connection, self.sql, LAYERS)]
+    def differences_from(self, other: Warehouse, within: float = 0.0) -> list[str]:
+        found = verify.differences(self.connection, other.connection, self.sql, LAYERS, within=within)
+        return [str(d) for d in found]

@@ -62,6 +62,7 @@ class Sql:
     """All statements of the warehouse for one engine and one set of definitions."""
 
     def __init__(self, definitions: Definitions, engine: str = "sqlite") -> None:
+        self.definitions = definitions
         self.engine = engines.engine(engine)
         self._environment = sql_environment(definitions, engine)
         self._environment.filters["values"] = _values
