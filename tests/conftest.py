@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import POSTGRES, postgres_place, without_schema
-from worlds import Batches, Warehouse, on_engine
+from servers import POSTGRES
+from worlds import Batches, Warehouse, fresh_place, on_engine
 
 from growth.engines import Place
 
@@ -22,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow_files)
 
 
-ENGINES = ("sqlite", "duckdb", *(("postgres",) if POSTGRES else ()))
+ENGINES = ("sqlite", "duckdb", *(("postgres",) if os.environ.get(POSTGRES) else ()))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -33,24 +34,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if not POSTGRES:
-        terminalreporter.write_line("PostgreSQL: its part did not run, SAAS_GROWTH_TEST_POSTGRES names no server.")
+    if "postgres" not in ENGINES:
+        terminalreporter.write_line(f"The PostgreSQL part did not run: {POSTGRES} names no server.")
 
 
 @pytest.fixture
-def place(tmp_path: Path, engine: str) -> Callable[[], Place]:
+def place(tmp_path: Path, engine: str) -> Iterator[Callable[[], Place]]:
     """Makes places for warehouses of an engine."""
-    made: list[Place] = []
-
-    def make() -> Place:
-        file = tmp_path / f"warehouse {len(made)}.{'db' if engine == 'sqlite' else engine}"
-        made.append(postgres_place() if engine == "postgres" else Place(engine, str(file)))
-        return made[-1]
-
-    yield make
-    for each in made:
-        if each.kind == "postgres":
-            without_schema(each)
+    with ExitStack() as made:
+        yield lambda: made.enter_context(fresh_place(engine, tmp_path))
 
 
 @pytest.fixture

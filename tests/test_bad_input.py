@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 import yaml
-from worlds import Batches, Warehouse
+from worlds import Batches, Warehouse, sqlite_place
 
 from growth import __main__ as command_line
 from growth import definitions, run
@@ -25,7 +25,7 @@ from growth.days import Days, days_of_run
 from growth.errors import UserError
 from growth.sources import open_source
 from growth.sources.synthetic import Synthetic
-from growth.warehouse import plain_errors
+from growth.warehouse import connecting, plain_errors
 
 SCALE = "0.05"
 FIRST, LAST = date(2024, 11, 1), date(2024, 11, 20)
@@ -251,10 +251,10 @@ def test_a_name_that_airflow_would_misread_is_refused(make_run, project, charact
 @pytest.mark.parametrize(
     ("connection", "said"),
     [
-        ("sqlite:///data/x.db", ['{"conn_type": "sqlite", "host": "/folder/file.db"}', "mend it"]),
+        ("mysql://server/x", ['{"conn_type": "sqlite", "host": "/folder/file.db"}', "mend it"]),
         ("[]", ["is not of the form", "mend it"]),
         ('{"conn_type": "sqlite"}', ["is not of the form", "mend it"]),
-        ('{"conn_type": "postgres", "host": "db"}', ["is of type postgres", "name one with WAREHOUSE="]),
+        ('{"conn_type": "mysql", "host": "db"}', ["is of type mysql", "runs on sqlite, duckdb, postgres"]),
     ],
 )
 def test_a_connection_that_names_no_file_is_refused(make_run, project, connection, said):
@@ -310,7 +310,7 @@ def test_a_run_on_a_read_only_connection_is_one_sentence(loaded):
     warehouse.connection.close()
     warehouse.connection = sqlite3.connect(f"{loaded.as_uri()}?mode=ro", uri=True)
 
-    with pytest.raises(UserError) as caught, plain_errors(str(loaded)):
+    with pytest.raises(UserError) as caught, plain_errors(warehouse.place):
         warehouse.run(LAST + timedelta(days=1))
     warehouse.connection.close()
 
@@ -319,7 +319,7 @@ def test_a_run_on_a_read_only_connection_is_one_sentence(loaded):
 
 def test_a_warehouse_that_somebody_locks_is_named(make_run, project, monkeypatch):
     path = project / "data/saas_funnel.db"
-    monkeypatch.setattr(run, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("growth.engines.sqlite.BUSY_SECONDS", 0.2)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("begin immediate")
         sentence = refusal(make_run())
@@ -330,7 +330,7 @@ def test_a_warehouse_that_somebody_locks_is_named(make_run, project, monkeypatch
 
 
 def test_make_run_waits_as_long_as_the_tasks_of_a_run(loaded):
-    with closing(run._connect(loaded)) as connection:
+    with connecting(sqlite_place(loaded)) as connection:
         (milliseconds,) = connection.execute("pragma busy_timeout").fetchone()
     engine = (definitions.PATH.parent / "sql/engines/sqlite.sql").read_text()
 
@@ -355,11 +355,11 @@ def test_what_a_killed_make_run_held_is_taken_over_also_when_it_landed_nothing(t
             warehouse.connection.execute("insert into lease values (1, 'saas_growth', 'killed', 'make run')")
             if not landed:
                 warehouse.connection.execute("update run_state set as_of_date = null")
-        run._forget_killed_run(warehouse.path)
+        run._forget_killed_run(warehouse.place)
         assert warehouse.query("select * from lease") == []
         with warehouse.connection:
             warehouse.connection.execute("insert into lease values (1, 'saas_growth', 'scheduled', null)")
-        run._forget_killed_run(warehouse.path)
+        run._forget_killed_run(warehouse.place)
         assert warehouse.query("select run_id from lease") == [("scheduled",)]
         warehouse.connection.close()
 

@@ -70,7 +70,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
 @pytest.fixture(autouse=True)
 def rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The statements of the shipped definitions, which take half a second each time."""
-    monkeypatch.setattr("growth.compare.Sql", lambda words: default_sql())
+    monkeypatch.setattr("growth.compare.Sql", lambda words, engine: default_sql(engine))
 
 
 Compare = Callable[..., tuple[int, str]]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from airflow_home import DAG_ID, Project
-from worlds import Warehouse, default_sql
+from worlds import Warehouse, default_sql, sqlite_place
 
 from growth import models
 from growth.days import Days, days_of_run
@@ -296,7 +296,7 @@ def test_a_whole_run_publishes_what_a_rebuild_gives(whole_runs):
     assert set(run.tasks.values()) == {("success", 1)}
     assert run.project.ask("select published_date from run_state") == [(DAY.isoformat(),)]
     assert people_read(run.project) != run.before
-    assert verify(run.project.warehouse, default_sql()).differences == []
+    assert verify(sqlite_place(run.project.warehouse), default_sql()).differences == []
 
 
 @pytest.mark.slow

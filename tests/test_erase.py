@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,6 +17,8 @@ from growth.erase import asked_for, erase
 from growth.errors import UserError
 from growth.verify import verify
 
+pytestmark = pytest.mark.every_engine
+
 RUN = {"dag_id": "saas_growth_erase", "run_id": "erasure"}
 LAST = date(2025, 6, 30)
 
@@ -29,12 +30,12 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def cells_that_name(connection: sqlite3.Connection, names: set[str]) -> list[tuple[str, str, str]]:
+def cells_that_name(w: Warehouse, names: set[str]) -> list[tuple[str, str, str]]:
     """Every cell of every table in which one of the names stands, alone or as a word of a longer text."""
     word = re.compile(r"[\w.@-]+(?: \d+)?")
     found = []
-    for (table,) in connection.execute("select name from sqlite_master where type = 'table'").fetchall():
-        cursor = connection.execute(f"select * from {table}")
+    for table in sorted(w.sql.engine.tables(w.connection)):
+        cursor = w.connection.execute(f"select * from {table}")
         columns = [c[0] for c in cursor.description]
         for row in cursor:
             for column, value in zip(columns, row, strict=True):
@@ -43,10 +44,22 @@ def cells_that_name(connection: sqlite3.Connection, names: set[str]) -> list[tup
     return found
 
 
-def in_files(folder: Path, names: set[str]) -> list[str]:
-    """The names that stand in the bytes of any file of the folder."""
-    content = b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
+def in_files(w: Warehouse, names: set[str]) -> list[str]:
+    """The names that stand in the bytes of any file of the warehouse."""
+    content = b"".join(path.read_bytes() for path in files_of(w))
     return [name for name in sorted(names) if re.search(rb"(?<![\w])" + name.encode() + rb"(?![\w])", content)]
+
+
+def files_of(w: Warehouse) -> list[Path]:
+    if w.place.kind != "postgres":
+        w.close()
+        return [path for path in w.path.parent.iterdir() if path.is_file()]
+    w.connection.execute("checkpoint")
+    relations = w.query(
+        "select current_setting('data_directory'), pg_relation_filepath(oid) from pg_class"
+        " where relnamespace = cast(current_schema() as regnamespace) and relkind in ('r', 'i')"
+    )
+    return [path for folder, name in relations for path in (Path(folder) / name).parent.glob(f"{Path(name).name}*")]
 
 
 def test_nothing_is_left_of_a_hundred_people(warehouse: Callable[..., Warehouse]) -> None:
@@ -56,17 +69,17 @@ def test_nothing_is_left_of_a_hundred_people(warehouse: Callable[..., Warehouse]
     gone = Random(1).sample(users, 100)
     emails = {e for (u, e) in w.query("select user_id, email from raw_users") if u in gone and e}
     names = {*gone, *emails, *(f"former {u}" for u in gone)}
-    assert in_files(w.path.parent, {gone[0]})
-    assert cells_that_name(w.connection, names)
+    assert in_files(w, {gone[0]})
+    assert cells_that_name(w, names)
 
-    found = erase(w.connection, w.sql, gone[:1], RUN)
+    found = erase(w.place, w.connection, w.sql, gone[:1], RUN)
     assert gone[0] in found.ids
     assert found.rows > 0
-    erase(w.connection, w.sql, gone[1:], RUN)
+    erase(w.place, w.connection, w.sql, gone[1:], RUN)
 
-    assert cells_that_name(w.connection, names) == []
-    assert in_files(w.path.parent, names) == []
-    assert verify(w.path, w.sql).differences == []
+    assert cells_that_name(w, names) == []
+    assert in_files(w, names) == []
+    assert verify(w.place, w.sql).differences == []
     assert w.query("select count(*) from dim_user_health") == [(len(users) - 100,)]
     assert (
         w.query("select * from batch_accounting where rows_landed <> rows_staged + rows_duplicate + rows_rejected")
@@ -76,7 +89,7 @@ def test_nothing_is_left_of_a_hundred_people(warehouse: Callable[..., Warehouse]
     # Their batches land again: they do not come back.
     w.run(LAST - timedelta(days=40), LAST)
     w.run(LAST + timedelta(days=1))
-    assert cells_that_name(w.connection, names) == []
+    assert cells_that_name(w, names) == []
     assert w.differences_from_rebuild() == []
 
 
@@ -112,14 +125,14 @@ DAY = date(2026, 1, 31)
 def test_all_ids_of_a_person_go_and_of_a_shared_device_what_was_theirs(warehouse: Callable[..., Warehouse]) -> None:
     w = warehouse(Batches({DAY: people()}))
     w.run(DAY)
-    erase(w.connection, w.sql, ["ann-2"], RUN)
+    erase(w.place, w.connection, w.sql, ["ann-2"], RUN)
 
     assert w.query("select event_id from raw_events order by 1") == [("c",), ("e",)]
     assert w.query("select link_id from raw_links") == [("4",)]
     assert w.query("select user_id from raw_users") == [("bob",)]
     assert w.query("select count(*) from raw_subscriptions") == [(0,)]
     assert w.query("select event_id, user_id from stg_events order by 1") == [("c", "bob"), ("e", "bob")]
-    assert cells_that_name(w.connection, {"ann", "ann-2", "own", "ann@x.org", "ann-2@x.org"}) == []
+    assert cells_that_name(w, {"ann", "ann-2", "own", "ann@x.org", "ann-2@x.org"}) == []
 
     w.run(DAY)
     assert w.query("select event_id from raw_events order by 1") == [("c",), ("e",)]
@@ -130,7 +143,7 @@ def test_the_ledger_says_that_somebody_was_erased(warehouse: Callable[..., Wareh
     w = warehouse(Batches({DAY: people(), DAY + timedelta(days=200): {}}))
     w.run(DAY)
     w.run(DAY + timedelta(days=200))
-    erase(w.connection, w.sql, ["ann"], RUN)
+    erase(w.place, w.connection, w.sql, ["ann"], RUN)
     assert {c for (c,) in w.query("select cause from restatements")} == {"erased person"}
 
 
@@ -145,11 +158,10 @@ def test_an_erasure_that_is_killed_is_finished_by_the_next(
 
     monkeypatch.setattr("growth.pipeline.compute", killed)
     with pytest.raises(KeyboardInterrupt):
-        erase(w.connection, w.sql, ["ann"], RUN)
+        erase(w.place, w.connection, w.sql, ["ann"], RUN)
     monkeypatch.undo()
-    w.connection.close()
-    w.connection = w.connect()
-    erase(w.connection, w.sql, ["ann"], RUN)
+    w.close()
+    erase(w.place, w.connection, w.sql, ["ann"], RUN)
     assert w.query("select user_id from dim_user_health") == [("bob",)]
     assert w.differences_from_rebuild() == []
 
@@ -158,7 +170,7 @@ def test_nobody_is_named_in_one_sentence(warehouse: Callable[..., Warehouse]) ->
     w = warehouse(Batches({DAY: people()}))
     w.run(DAY)
     with pytest.raises(UserError, match="No raw row has the user id eve: look for it in raw_users"):
-        erase(w.connection, w.sql, ["ann", "eve"], RUN)
+        erase(w.place, w.connection, w.sql, ["ann", "eve"], RUN)
     assert w.query("select count(*) from dim_user_health") == [(2,)]
     with pytest.raises(UserError, match="Nobody is named"):
         asked_for(" , ")

@@ -20,7 +20,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from worlds import Batches, Warehouse, default_sql
+from worlds import Batches, Warehouse, default_sql, sqlite_place
 
 from growth import pipeline
 from growth.days import Days, days_of_run
@@ -68,7 +68,7 @@ def copy(path: Path, to: Path) -> Path:
 
 def run(path: Path, days: Days = NEXT, run_id: str = "run", prepare: Any = None, **options: Any) -> None:
     """A run by a process of its own would do this: its own connection, closed at the end."""
-    with plain_errors(str(path)), closing(sqlite3.connect(path)) as connection:
+    with plain_errors(sqlite_place(path)), closing(sqlite3.connect(path)) as connection:
         connection.execute("pragma synchronous = off")
         if prepare:
             prepare(connection)
@@ -335,7 +335,10 @@ def test_a_lock_that_stays_is_one_sentence(loaded, undisturbed, tmp_path, other_
     release = other_writer(path)
 
     def impatient() -> None:
-        with closing(sqlite3.connect(path, timeout=0, factory=Impatient)) as connection, plain_errors(str(path)):
+        with (
+            closing(sqlite3.connect(path, timeout=0, factory=Impatient)) as connection,
+            plain_errors(sqlite_place(path)),
+        ):
             pipeline.run(connection, default_sql(), source(), NEXT, "run")
 
     said = sentence_of(impatient)

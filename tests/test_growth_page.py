@@ -409,8 +409,8 @@ def test_a_missing_connection_is_said_so(app: Probe) -> None:
 
 
 def test_another_kind_of_database_is_said_so(app: Probe) -> None:
-    app.connect("postgres://growth@db/growth")
-    assert "is of type postgres: the page reads sqlite" in app.get("/").text
+    app.connect("mysql://growth@db/growth")
+    assert "is of type mysql: the warehouse runs on sqlite, duckdb, postgres" in app.get("/").text
 
 
 @pytest.mark.parametrize("path", ["/", "/at-risk.csv"])

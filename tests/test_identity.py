@@ -112,6 +112,7 @@ def test_every_case_is_run_or_named_as_not_ours(cases: dict[str, Any]) -> None:
     assert {name for name, case in cases.items() if case["rule"] not in OURS} == set(NOT_OURS)
 
 
+@pytest.mark.every_engine
 def test_components_are_the_published_groups(cases: dict[str, Any], warehouse: Callable[..., Warehouse]) -> None:
     run = [case for case in cases.values() if "batches" in case and case["id"] not in NOT_OURS]
     assert len(run) == 19
@@ -125,9 +126,10 @@ def test_components_are_the_published_groups(cases: dict[str, Any], warehouse: C
         expected = sorted(sorted(map(_ours, group)) for group in case["expected_groups"])
         assert groups(people(w, map(_ours, ids))) == expected, case["id"]
         assert w.differences_from_rebuild() == [], case["id"]
-        w.connection.close()
+        w.close()
 
 
+@pytest.mark.every_engine
 def test_each_row_of_a_device_is_that_of_the_published_person(
     cases: dict[str, Any], warehouse: Callable[..., Warehouse]
 ) -> None:
@@ -151,7 +153,7 @@ def test_each_row_of_a_device_is_that_of_the_published_person(
         pairs = {(person, found[str(number)]) for number, person in enumerate(expected)}
         assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs}), (case["id"], pairs)
         assert len(pairs) == case["expected_users"], case["id"]
-        w.connection.close()
+        w.close()
 
 
 # --- A second reckoning ---
@@ -228,6 +230,7 @@ class Reckoning:
         return so_far[-1] if so_far else turns[0][1]
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize("rule", ["last_user_so_far", "last_user", "first_user", "components"])
 def test_links_in_any_order_give_the_people_of_one_pass_over_all(
     rule: str, warehouse: Callable[..., Warehouse]
@@ -262,4 +265,4 @@ def test_links_in_any_order_give_the_people_of_one_pass_over_all(
         assert found == expected, links
         assert people(w, USERS) == {user: reckoning.person(user, "") for user in USERS}, links
         assert w.differences_from_rebuild() == []
-        w.connection.close()
+        w.close()

@@ -87,6 +87,7 @@ def run_whole(warehouse: Warehouse, source: Any) -> Warehouse:
 # --- Rows
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize("seed", SEEDS)
 def test_damaged_rows_are_rejected_with_their_reason_and_content_and_cost_no_good_row(warehouse, lenient, seed):
     rng = Random(seed)
@@ -122,6 +123,7 @@ def test_damaged_rows_are_rejected_with_their_reason_and_content_and_cost_no_goo
     assert w.query("select check_name from check_results where rows_found > 0 and severity <> 'warn'") == []
 
 
+@pytest.mark.every_engine
 def test_a_corpus_that_arrives_day_by_day_ends_in_the_same(warehouse, lenient):
     rng = Random(4)
     good = good_rows(rng)
@@ -137,6 +139,7 @@ def test_a_corpus_that_arrives_day_by_day_ends_in_the_same(warehouse, lenient):
     assert rejects(daily) == rejects(at_once)
 
 
+@pytest.mark.every_engine
 def test_prices_and_texts_at_the_edge_are_either_read_or_rejected(warehouse, lenient):
     """Numbers that no money is, ids of any characters: nothing of it stops a run."""
     prices = ["1e308", "1e309", "1e999", "-0", "0", "0.0", "1e-400", "9" * 400, " 29 ", "29\n", "\t29"]

@@ -71,7 +71,7 @@ def test_ninety_days_end_in_the_same_tables_whatever_the_road(source: tuple[Any,
         ends[name] = Warehouse(path, rows, sql)
         for first_day, last_day in runs:
             ends[name].run(first_day, last_day)
-    verdict = verify.verify(ends["day by day"].path, sql)
+    verdict = verify.verify(ends["day by day"].place, sql)
     assert (verdict.differences, verdict.as_of) == ([], last.isoformat())
     for name in ("backwards", "shuffled", "week by week"):
         assert ends[name].differences_from(ends["day by day"]) == [], name

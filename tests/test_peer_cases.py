@@ -14,6 +14,8 @@ from worlds import Batches, Warehouse, changed_definitions
 
 from growth.sql import Sql
 
+pytestmark = pytest.mark.every_engine
+
 Case = dict[str, Any]
 Event = dict[str, str]
 Make = Callable[..., Warehouse]

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from worlds import Warehouse, default_sql
+from worlds import Warehouse, default_sql, sqlite_place
 
 from growth import definitions
 from growth.page import print_page
@@ -25,7 +25,7 @@ DAY = date(2026, 10, 31)
 def page_of(warehouse: Warehouse) -> str:
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        print_page(warehouse.connection, definitions.load(), "data/saas_funnel.db")
+        print_page(warehouse.connection, definitions.load(), sqlite_place("/root/data/saas_funnel.db"), Path("/root"))
     return "\n".join(line.rstrip() for line in out.getvalue().strip().splitlines())
 
 

@@ -62,6 +62,7 @@ def months(cells: Cells) -> set[tuple[str, str]]:
     return {(t, key.split()[1 if t == "fct_engagement_cohorts" else 0]) for t, key, _ in cells}
 
 
+@pytest.mark.every_engine
 def test_the_ledger_has_each_final_cell_that_changed_and_no_other(warehouse: Callable[..., Warehouse]) -> None:
     sql, noted = lenient(), 0
     for seed in range(60):
@@ -91,7 +92,7 @@ def test_the_ledger_has_each_final_cell_that_changed_and_no_other(warehouse: Cal
             noted += len(found)
             before = after
             published = date.fromisoformat(w.query("select published_date from run_state")[0][0])
-        w.connection.close()
+        w.close()
     assert noted > 100
 
 

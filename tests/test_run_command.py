@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from worlds import Batches, Warehouse, changed_definitions
+from worlds import Batches, Warehouse, changed_definitions, sqlite_place
 
 from growth import definitions, page, run
 from growth.errors import UserError
@@ -35,7 +35,9 @@ PAGE = "saas_growth as of"
 
 def printed(capsys: pytest.CaptureFixture, warehouse: Warehouse, words: definitions.Definitions | None = None) -> str:
     capsys.readouterr()
-    page.print_page(warehouse.connection, words or definitions.load(), "data/saas_funnel.db")
+    page.print_page(
+        warehouse.connection, words or definitions.load(), sqlite_place("/root/data/saas_funnel.db"), Path("/root")
+    )
     return capsys.readouterr().out
 
 
@@ -151,7 +153,7 @@ def test_a_funnel_of_many_steps_goes_on_below(capsys, warehouse):
 
 
 def test_a_path_with_a_blank_or_brackets_can_be_copied(capsys, half_a_year):
-    page.print_page(half_a_year.connection, definitions.load(), "/my [old] files/it's.db")
+    page.print_page(half_a_year.connection, definitions.load(), sqlite_place("/my [old] files/it's.db"), Path("/root"))
 
     command = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("  sqlite3"))
     script = f"printf '%s\\n' {command.strip()}"
@@ -411,4 +413,4 @@ def test_a_killed_run_is_finished_by_the_next_one(second):
     assert refused.stderr == "Another `make run` is at work in this folder: let it end first.\n"
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{PAGE} 2025-04-02" in done.stdout
-    assert verify(project.root / "data/saas_funnel.db", Sql(definitions.load())).differences == []
+    assert verify(sqlite_place(project.root / "data/saas_funnel.db"), Sql(definitions.load())).differences == []

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 from airflow_home import DAG_ID, ENDED, Airflow, Project, wait_until
-from worlds import Warehouse, default_sql
+from worlds import Warehouse, default_sql, sqlite_place
 
 from growth import up
 from growth.sources.synthetic import Synthetic
@@ -106,7 +106,7 @@ def use_copy(project: Project, history: Path) -> None:
 
 
 def differences(project: Project) -> list[str]:
-    return [str(difference) for difference in verify(project.warehouse, default_sql()).differences]
+    return [str(difference) for difference in verify(sqlite_place(project.warehouse), default_sql()).differences]
 
 
 def landings(project: Project) -> dict[str, set[date]]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pandas as pd
 import yaml
+from servers import postgres_url
 
 from growth import definitions, pipeline, verify
 from growth.days import Days
@@ -37,6 +42,35 @@ def changed_definitions(**changes: Any) -> definitions.Definitions:
     """The shipped definitions with some of the words replaced."""
     content = yaml.safe_load(definitions.PATH.read_text(encoding="utf-8"))
     return definitions.Definitions.model_validate(content | changes)
+
+
+def sqlite_place(path: Path | str) -> Place:
+    return Place("sqlite", str(path))
+
+
+@contextmanager
+def fresh_place(engine: str, folder: Path | None = None) -> Iterator[Place]:
+    """A place for a warehouse of an engine, gone afterwards."""
+    if engine == "postgres":
+        place = _schema()
+        try:
+            yield place
+        finally:
+            with closing(place.engine.connect(place)) as connection:
+                (schema,) = connection.execute("show search_path").fetchone()
+                connection.execute(f'drop schema if exists "{schema}" cascade')
+    else:
+        with TemporaryDirectory(dir=folder) as inner:
+            yield Place(engine, str(Path(inner) / f"warehouse.{'db' if engine == 'sqlite' else engine}"))
+
+
+def _schema() -> Place:
+    """A schema of its own on the server of the tests."""
+    url = urlsplit(postgres_url())
+    # Nothing that a test writes has to outlive a power cut.
+    options = f"-c search_path=test_{uuid4().hex[:12]} -c synchronous_commit=off"
+    database = url.path.strip("/") or "postgres"
+    return Place("postgres", url.hostname or "", url.port, url.username, url.password, database, {"options": options})
 
 
 class Batches:
@@ -103,7 +137,7 @@ class Warehouse:
     """A warehouse of any engine and the source that fills it. A path means a file of SQLite."""
 
     def __init__(self, place: Place | Path, source: Any, sql: Sql | None = None) -> None:
-        self.place = place if isinstance(place, Place) else Place("sqlite", str(place))
+        self.place = place if isinstance(place, Place) else sqlite_place(place)
         self.source = source
         self.sql = sql or default_sql(self.place.kind)
         self.runs = 0

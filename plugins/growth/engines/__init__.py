@@ -21,6 +21,8 @@ from growth.errors import UserError
 MODULES = {"sqlite": "growth.engines.sqlite", "duckdb": "growth.engines.duckdb", "postgres": "growth.engines.postgres"}
 """By the type of the connection. Each is imported where it is used: its driver may not be installed."""
 
+FILES = ("sqlite", "duckdb")
+
 # What a file of each engine is called, where a command names a file and no connection.
 SUFFIXES = {".duckdb": "duckdb"}
 
@@ -90,6 +92,8 @@ def place_of(connection: str) -> Place:
         if connection.lstrip().startswith("{"):
             said = json.loads(connection)
             extra = said.get("extra") or {}
+            if said["conn_type"] in FILES and not said.get("host"):
+                raise ValueError
             return Place(
                 {"postgresql": "postgres"}.get(said["conn_type"], said["conn_type"]),
                 said.get("host") or "",
@@ -104,7 +108,7 @@ def place_of(connection: str) -> Place:
         if kind not in MODULES:
             raise ValueError
         extra = dict(parse_qsl(parts.query))
-        if kind in ("sqlite", "duckdb"):
+        if kind in FILES:
             return Place(kind, unquote(parts.netloc or parts.path), extra=extra)
         return Place(
             kind,
