@@ -31,6 +31,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" in metafunc.fixturenames:
         every = metafunc.definition.get_closest_marker("every_engine")
         metafunc.parametrize("engine", ENGINES if every else ENGINES[:1])
+    if "every_other_engine" in metafunc.fixturenames:
+        metafunc.parametrize("every_other_engine", ENGINES[1:])
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

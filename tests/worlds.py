@@ -19,7 +19,6 @@ from servers import postgres_url
 from growth import definitions, pipeline, verify
 from growth.days import Days
 from growth.engines import Connection, Place
-from growth.models import LAYERS
 from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.sources.synthetic import Synthetic
 from growth.sql import Sql
@@ -190,5 +189,5 @@ class Warehouse:
         return [str(d) for d in verify.verify(self.place, self.sql).differences]
 
     def differences_from(self, other: Warehouse, within: float = 0.0) -> list[str]:
-        found = verify.differences(self.connection, other.connection, self.sql, LAYERS, within=within)
+        found = verify.differences(self.connection, other.connection, self.sql.models, within=within)
         return [str(d) for d in found]

@@ -20,6 +20,7 @@ def main() -> int:
     commands.add_parser("preview", help="show what a source would land, on a sample, and write nothing")
     commands.add_parser("verify", help="compare what people read with a rebuild made aside")
     commands.add_parser("erase", help="forget people, in every table")
+    commands.add_parser("move", help="the history of a warehouse into an empty one of another engine")
     commands.add_parser("compare", help="another dashboard's numbers beside these")
     render = commands.add_parser("render", help="write every statement, as the engine gets it, into a folder")
     render.add_argument("folder", type=Path)
@@ -46,6 +47,10 @@ def main() -> int:
             from growth.compare import compare
 
             return compare(ROOT, os.environ)
+        if arguments.command == "move":
+            from growth.move import move
+
+            return move(ROOT, os.environ)
         from growth import definitions
         from growth.sql import Sql
 

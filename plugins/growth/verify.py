@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from growth.engines import Aside, Connection, Place, transaction
 from growth.errors import UserError
-from growth.models import LAYERS
+from growth.models import Model
 from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.sql import Sql
 from growth.warehouse import plain_errors, prepare, run_script
@@ -51,17 +52,7 @@ def rebuild(aside: Aside, sql: Sql, where: str) -> None:
 
 
 def _copy_raw_rows(target: Connection, prefix: str, sql: Sql, where: str) -> None:
-    (hash_of_published,) = target.execute(f"select published_hash from {prefix}run_state").fetchone()
-    days, first, last = target.execute(
-        f"select count(*), min(batch_date), max(batch_date) from {prefix}scope_batches"
-    ).fetchone()
-    if days or hash_of_published is None:
-        raise UserError(
-            f"The warehouse {where} holds batches that no run has published ({first} to {last}):"
-            " let the run end, or run again, and verify then."
-        )
-    if hash_of_published != sql.definitions_hash:
-        raise UserError("The definitions have changed since the last run: run again, and verify then.")
+    refuse_unpublished(target, prefix, where, sql.definitions_hash)
     copied = {table: (*ARRIVAL_COLUMNS, *columns) for table, columns in RAW_COLUMNS.items()}
     rows = {}
     for table, columns in (copied | {"raw_batches": BATCH_COLUMNS}).items():
@@ -69,25 +60,43 @@ def _copy_raw_rows(target: Connection, prefix: str, sql: Sql, where: str) -> Non
         target.execute(f"insert into {table} ({names}) select {names} from {prefix}{table}")
         (rows[table],) = target.execute(f"select count(*) from {table}").fetchone()
     sql.engine.loaded(target, rows)
+    state = target.execute(f"select as_of_date, as_of_day, as_of_month from {prefix}run_state").fetchone()
+    copy_state(target, sql, *state)
+
+
+def refuse_unpublished(connection: Connection, prefix: str, where: str, definitions_hash: str) -> None:
+    """Raises UserError where the warehouse shows anything but what its raw rows give by the definitions."""
+    (hash_of_published,) = connection.execute(f"select published_hash from {prefix}run_state").fetchone()
+    days, first, last = connection.execute(
+        f"select count(*), min(batch_date), max(batch_date) from {prefix}scope_batches"
+    ).fetchone()
+    if days or hash_of_published is None:
+        raise UserError(
+            f"The warehouse {where} holds batches that no run has published ({first} to {last}):"
+            " let the run end, or run again, and try then."
+        )
+    if hash_of_published != definitions_hash:
+        raise UserError("The definitions have changed since the last run: run again, and try then.")
+
+
+def copy_state(target: Connection, sql: Sql, as_of_date: str, as_of_day: int, as_of_month: str) -> None:
+    """Raw rows have come from another warehouse with this as-of day: all their batches are in scope."""
     target.execute("insert into scope_batches (batch_date) select distinct batch_date from raw_batches")
-    for column in ("as_of_date", "as_of_day", "as_of_month", "definitions_hash"):
-        target.execute(f"update run_state set {column} = (select {column} from {prefix}run_state)")
+    target.execute(
+        "update run_state set as_of_date = ?, as_of_day = ?, as_of_month = ?, definitions_hash = ?",
+        (as_of_date, as_of_day, as_of_month, sql.definitions_hash),
+    )
 
 
 def differences(
-    published: Connection,
-    rebuilt: Connection,
-    sql: Sql,
-    layers: tuple[str, ...] = ("marts",),
-    prefix: str = "",
-    within: float = 0.0,
+    published: Connection, rebuilt: Connection, models: Iterable[Model], prefix: str = "", within: float = 0.0
 ) -> list[Difference]:
-    """Every cell of the layers' tables in which two warehouses differ; the first has its tables under a prefix.
+    """Every cell of some tables in which two warehouses differ; the first has its tables under a prefix.
 
     Numbers count as equal that are `within` of each other: other engines add up fractions in another order.
     """
     found = []
-    for model in (m for m in sql.models if m.layer in layers):
+    for model in models:
         columns = ", ".join(model.columns)
         places = [model.columns.index(c) for c in model.grain]
 
@@ -103,6 +112,19 @@ def differences(
                 if a != b and not _are_near(a, b, within):
                     found.append(Difference(model.name, key, column, a, b))
     return found
+
+
+def _differs(target: Connection, prefix: str, model: Model) -> bool:
+    columns = ", ".join(model.columns)
+    ours, theirs = (f"select {columns} from {table}" for table in (prefix + model.name, model.name))
+    return any(
+        target.execute(query).fetchone() is not None
+        for query in (
+            f"{ours} except {theirs} limit 1",
+            f"{theirs} except {ours} limit 1",
+            f"select 1 where (select count(*) from ({ours}) as a) <> (select count(*) from ({theirs}) as b)",
+        )
+    )
 
 
 def _are_near(a: Any, b: Any, within: float) -> bool:
@@ -129,7 +151,9 @@ def verify(place: Place, sql: Sql) -> Verdict:
         with aside.looking() as prefix:
             target = aside.connection
             rows = sum(target.execute(f"select count(*) from {prefix}{m.name}").fetchone()[0] for m in sql.models)
-            found = differences(target, target, sql, LAYERS, prefix)
+            # The databases compare; only a table that differs is fetched to see where.
+            differing = [m for m in sql.models if _differs(target, prefix, m)]
+            found = differences(target, target, differing, prefix)
         if _state(aside, place) != before:
             raise UserError(f"A run has changed the warehouse {place} meanwhile: verify again.")
         return Verdict(before[0], len(sql.models), rows, found)

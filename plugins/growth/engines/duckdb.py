@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -54,6 +55,9 @@ class Cursor:
 
     def fetchone(self) -> Any:
         return next(self._rows, None)
+
+    def fetchmany(self, size: int) -> list[Any]:
+        return list(islice(self._rows, size))
 
     def fetchall(self) -> list[Any]:
         return list(self._rows)

@@ -59,6 +59,9 @@ class Cursor:
     def fetchone(self) -> Any:
         return self._cursor.fetchone()
 
+    def fetchmany(self, size: int) -> list[Any]:
+        return self._cursor.fetchmany(size)
+
     def fetchall(self) -> list[Any]:
         return self._cursor.fetchall()
 
