@@ -3,6 +3,7 @@
 # make preview  what files would become, shown on a sample; writes nothing     SOURCE= DATA=
 # make compare  your dashboard's numbers beside these, and where to look next  KNOWN=known.csv WITHIN=5 WAREHOUSE=
 # make verify   what people read, compared with a rebuild from the raw rows    WAREHOUSE=
+# make move     the history of a warehouse into an empty one of another engine          INTO= WAREHOUSE=
 # make erase    people are forgotten, in every table                           USER= BY= WHY= WAREHOUSE=
 # make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints,
 # make screenshots (of the growth page, into docs/screenshots)
@@ -15,9 +16,9 @@ export SAAS_GROWTH_SOURCE := $(or $(SOURCE),$(SAAS_GROWTH_SOURCE))
 export SAAS_GROWTH_SOURCE_PATH := $(or $(DATA),$(SAAS_GROWTH_SOURCE_PATH))
 export SAAS_GROWTH_SCALE := $(or $(SCALE),$(SAAS_GROWTH_SCALE))
 export DAY := $(or $(TO),$(DAY))
-export FROM REBUILD WAREHOUSE PORT KNOWN WITHIN
+export FROM REBUILD WAREHOUSE PORT KNOWN WITHIN INTO
 
-.PHONY: run up preview verify compare erase test prove bench lint screenshots constraints
+.PHONY: run up preview verify compare move erase test prove bench lint screenshots constraints
 
 run: .venv/.runs
 	@$(GROWTH) run
@@ -33,6 +34,9 @@ verify: .venv/.runs
 
 compare: .venv/.runs
 	@$(GROWTH) compare
+
+move: .venv/.runs
+	@$(GROWTH) move
 
 # USER also is the name of whoever is logged in: only one that is given here counts.
 erase: export SAAS_GROWTH_ERASE_USERS := $(if $(filter command,$(firstword $(origin USER))),$(USER))

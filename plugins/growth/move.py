@@ -61,9 +61,8 @@ def move(root: Path, environment: Mapping[str, str]) -> int:
     if found:
         print(f"NOT identical: {len(found)} differences; the old warehouse is as it was, go on with that one.")
         return 1
-    print(
-        f"identical: {new} shows what {old} shows. From now on: AIRFLOW_CONN_GROWTH_WAREHOUSE='{_without_secret(new)}'"
-    )
+    print(f"identical: {new} shows what {old} shows. From now on let Airflow have this connection:")
+    print(f"  AIRFLOW_CONN_GROWTH_WAREHOUSE='{_without_secret(new)}'")
     return 0
 
 
@@ -84,9 +83,7 @@ def _refuse_filled(target: Connection, place: Place) -> None:
     if "run_state" in place.engine.tables(target):
         (published,) = target.execute("select max(published_date) from run_state").fetchone()
         if published:
-            raise UserError(
-                f"The warehouse {place} has been published as of {published}: name an empty one with INTO=."
-            )
+            raise UserError(f"The warehouse {place} has tables as of {published}: name an empty one with INTO=.")
 
 
 def _copy(source: Connection, target: Connection, sql: Sql) -> int:
