@@ -72,6 +72,6 @@ constraints:
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch $@
 
-.venv/.tests: .venv/.runs requirements-dev.txt requirements-stripe.txt
+.venv/.tests: .venv/.runs $(addprefix requirements-,dev.txt duckdb.txt postgres.txt stripe.txt team.txt)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@
