@@ -4,6 +4,7 @@
 # make compare  your dashboard's numbers beside these, and where to look next  KNOWN=known.csv WITHIN=5 WAREHOUSE=
 # make verify   what people read, compared with a rebuild from the raw rows    WAREHOUSE=
 # make erase    people are forgotten, in every table                           USER= BY= WHY= WAREHOUSE=
+# make secrets  .env for docker compose: a team's secrets, made up             docs/team.md
 # make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints,
 # make screenshots (of the growth page, into docs/screenshots)
 
@@ -17,7 +18,7 @@ export SAAS_GROWTH_SCALE := $(or $(SCALE),$(SAAS_GROWTH_SCALE))
 export DAY := $(or $(TO),$(DAY))
 export FROM REBUILD WAREHOUSE PORT KNOWN WITHIN
 
-.PHONY: run up preview verify compare erase test prove bench lint screenshots constraints
+.PHONY: run up preview verify compare erase secrets test prove bench lint screenshots constraints
 
 run: .venv/.runs
 	@$(GROWTH) run
@@ -40,6 +41,10 @@ erase: export SAAS_GROWTH_ERASE_ASKED_BY := $(BY)
 erase: export SAAS_GROWTH_ERASE_REASON := $(WHY)
 erase: .venv/.runs
 	@$(GROWTH) erase
+
+# Nothing but Python: a machine that only has containers needs no virtual environment.
+secrets:
+	@PYTHONPATH=plugins $(PYTHON) -m growth secrets
 
 prove: .venv/.tests
 	WORLDS=$(or $(N),1000) $(BIN)/python -m pytest tests/test_roads.py -k any_road_ends
