@@ -29,7 +29,7 @@ from growth.environment import _defaults, airflow_environment
 from growth.errors import UserError
 from growth.up import ui_environment
 
-SECRETS = {name: base64.urlsafe_b64encode(bytes(size)).decode() for name, size in team.SECRET_BYTES.items()}
+SECRETS = team.made_up_secrets()
 CONNECTION = '{"conn_type": "postgres", "host": "db.example"}'
 ALL = sorted(services())
 END_BY_THEMSELVES = {"check-secrets", "init"}

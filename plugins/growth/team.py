@@ -23,15 +23,19 @@ SECRET_BYTES = {
 }
 
 
+def made_up_secrets() -> dict[str, str]:
+    """A secret of each name."""
+    # Base64 of this kind has no character that would need an escape in an address.
+    return {name: base64.urlsafe_b64encode(os.urandom(size)).decode() for name, size in SECRET_BYTES.items()}
+
+
 def make_secrets(root: Path) -> int:
     """Write .env: the example with secrets. One that is there stays as it is. Raises UserError."""
     target = root / ".env"
     if target.exists():
         raise UserError(f"{target} is there already, and services were perhaps started with its secrets: edit it.")
     text = (root / ".env.example").read_text(encoding="utf-8")
-    for name, size in SECRET_BYTES.items():
-        # Base64 of this kind has no character that would need an escape in an address.
-        secret = base64.urlsafe_b64encode(os.urandom(size)).decode()
+    for name, secret in made_up_secrets().items():
         text = re.sub(rf"^{name}=$", f"{name}={secret}", text, flags=re.MULTILINE)
     write_private(target, text)
     print(f"{target} is written. Only you can read it; keep a copy where your passwords are.")
