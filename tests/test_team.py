@@ -6,12 +6,12 @@ Needs a PostgreSQL and a Redis: tests/servers.py.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 import servers
 from airflow_home import ENDED, wait_until
@@ -49,9 +49,9 @@ def warehouse() -> Iterator[Place]:
         yield place
 
 
-def ask(place: Place, query: str) -> list[tuple]:
+def ask(place: Place, query: str, parameters: tuple[object, ...] = ()) -> list[tuple]:
     with closing(place.engine.connect(place)) as connection:
-        return connection.execute(query).fetchall()
+        return connection.execute(query, parameters).fetchall()
 
 
 @pytest.fixture(scope="module")
@@ -78,32 +78,49 @@ def test_every_service_is_well_by_its_own_health_check(team: Team) -> None:
     }
 
 
+class Brake:
+    """Makes the task of a table hang in the middle of its transaction, where it wants to write."""
+
+    def __init__(self, team: Team, place: Place) -> None:
+        self._team, self._place = team, place
+
+    def __enter__(self) -> Brake:
+        self._session = closing(self._place.engine.connect(self._place))
+        connection = self._session.__enter__()
+        connection.execute("begin")
+        connection.execute(f"lock table {BRAKED} in share row exclusive mode")
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._session.__exit__(*raised)
+
+    def task(self) -> tuple[str, Member]:
+        """Wait until it hangs; gives its run and its worker."""
+        hangs = (
+            "select 1 from pg_locks where not granted and database = (select oid from pg_database where datname = ?)"
+        )
+        wait_until(lambda: ask(self._place, hangs, (self._place.schema,)), words=f"{BRAKED} to hang")
+        query = "select run_id, pid from task_instance where task_id = ? and state = 'running' and pid is not null"
+        ((run, pid),) = wait_until(lambda: self._team.project.metadata(query, BRAKED))
+        return run, self._team.worker_of(pid)
+
+
 class Trouble:
     """A scheduled run and a backfill at the same time; a worker is killed in the middle of a transaction of a task."""
 
     def __init__(self, team: Team, warehouse: Place) -> None:
         team.backfill(days_ago(6), days_ago(4), "--max-active-runs", "3")
-        with psycopg.connect(**self._server(warehouse)) as brake:
-            brake.execute(f"lock table saas_growth.{BRAKED} in share row exclusive mode")
+        with Brake(team, warehouse) as brake:
             team.pause(False)
-            wait_until(lambda: self._is_braked(warehouse), words=f"{BRAKED} to hang")
+            self.run, self.killed = brake.task()
             wait_until(lambda: self._unfinished(team) >= {"scheduled", "backfill"}, words="both kinds of runs")
-            query = "select run_id, pid from task_instance where task_id = ? and state = 'running'"
-            ((self.run, pid),) = wait_until(lambda: team.project.metadata(query, BRAKED))
-            self.killed: Member = team.worker_of(pid)
             self.tasks_before = {task for task, (state, _) in team.tasks(self.run).items() if state == "success"}
             self.at_the_same_time = self._unfinished(team)
             self.killed.kill()
         self.died_at = datetime.now(UTC)
         self.runs = {**team.runs("scheduled"), **team.runs("backfill")}
         team.wait_for(*self.runs, seconds=600)
-
-    def _server(self, place: Place) -> dict[str, object]:
-        said = {"host": place.host, "port": place.port, "user": place.login, "password": place.password}
-        return {"dbname": place.schema, **{key: value for key, value in said.items() if value}}
-
-    def _is_braked(self, place: Place) -> bool:
-        return bool(ask(place, "select 1 from pg_locks where not granted"))
+        self.is_running, self.is_healthy = self.killed.is_running(), self.killed.is_healthy()
 
     def _unfinished(self, team: Team) -> set[str]:
         return {kind for kind in ("scheduled", "backfill") if not set(team.runs(kind).values()) <= ENDED}
@@ -119,8 +136,7 @@ def test_all_runs_succeed_though_a_worker_died_in_the_middle_of_one(team: Team, 
     assert len(team.runs("scheduled")) == 1
     assert len(team.runs("backfill")) == 3
     assert {team.state(run) for run in trouble.runs} == {"success"}
-    assert not trouble.killed.is_running()
-    assert not trouble.killed.is_healthy()
+    assert (trouble.is_running, trouble.is_healthy) == (False, False)
 
 
 def test_what_it_had_in_hand_is_done_again_by_the_other_one(team: Team, trouble: Trouble) -> None:
@@ -156,3 +172,22 @@ def test_tasks_leave_nothing_in_the_folder_of_their_worker(team: Team, trouble: 
         assert list((worker.root / "data").iterdir()) == []
         written = {path.name for path in (worker.folder / "home").rglob("*") if path.is_file()}
         assert written <= {"airflow.cfg"}, written
+
+
+def test_a_worker_that_is_told_to_stop_ends_what_it_has_in_hand(team: Team, trouble: Trouble, warehouse: Place) -> None:
+    # As Docker does with one that was killed.
+    team.start_worker(trouble.killed)
+    wait_until(trouble.killed.is_healthy, words="the worker to be back")
+    with Brake(team, warehouse) as brake:
+        team.trigger(f"{days_ago(3)}T00:00:00Z")
+        run, stopped = brake.task()
+        stopped.process.terminate()
+        time.sleep(5)
+        assert stopped.is_running(), "a task is not done"
+    assert stopped.process.wait(60) == 0
+    team.wait_for(run)
+    assert team.state(run) == "success"
+    assert team.tasks(run)[BRAKED] == ("success", 1)
+    assert team.ran_on(run)[BRAKED] == stopped.name
+    assert team.ran_on(run)["publish"] != stopped.name
+    assert verify(warehouse, Sql(definitions.load(), warehouse.kind)).differences == []
