@@ -3,8 +3,9 @@
 # make preview  what files would become, shown on a sample; writes nothing     SOURCE= DATA=
 # make compare  your dashboard's numbers beside these, and where to look next  KNOWN=known.csv WITHIN=5 WAREHOUSE=
 # make verify   what people read, compared with a rebuild from the raw rows    WAREHOUSE=
-# make move     the history of a warehouse into an empty one of another engine          INTO= WAREHOUSE=
+# make move     the history of a warehouse into an empty one of another engine   INTO= WAREHOUSE=
 # make erase    people are forgotten, in every table                           USER= BY= WHY= WAREHOUSE=
+# make secrets  .env for docker compose: a team's secrets, made up             docs/team.md
 # make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints,
 # make screenshots (of the growth page, into docs/screenshots)
 
@@ -18,7 +19,7 @@ export SAAS_GROWTH_SCALE := $(or $(SCALE),$(SAAS_GROWTH_SCALE))
 export DAY := $(or $(TO),$(DAY))
 export FROM REBUILD WAREHOUSE PORT KNOWN WITHIN INTO
 
-.PHONY: run up preview verify compare move erase test prove bench lint screenshots constraints
+.PHONY: run up preview verify compare move erase secrets test prove bench lint screenshots constraints
 
 run: .venv/.runs
 	@$(GROWTH) run
@@ -44,6 +45,10 @@ erase: export SAAS_GROWTH_ERASE_ASKED_BY := $(BY)
 erase: export SAAS_GROWTH_ERASE_REASON := $(WHY)
 erase: .venv/.runs
 	@$(GROWTH) erase
+
+# Nothing but Python: a machine that only has containers needs no virtual environment.
+secrets:
+	@PYTHONPATH=plugins $(PYTHON) -m growth secrets
 
 prove: .venv/.tests
 	WORLDS=$(or $(N),1000) $(BIN)/python -m pytest tests/test_roads.py -k any_road_ends
@@ -76,6 +81,6 @@ constraints:
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch $@
 
-.venv/.tests: .venv/.runs requirements-dev.txt requirements-stripe.txt
+.venv/.tests: .venv/.runs $(addprefix requirements-,dev.txt duckdb.txt postgres.txt stripe.txt team.txt)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@

@@ -32,8 +32,7 @@ class Project:
 
     def __init__(self, root: Path, **settings: str) -> None:
         self.root = root
-        for folder in ("dags", "include", "plugins"):
-            shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        copy_of_project(root)
         base = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "SAAS_GROWTH"))}
         base |= {"SAAS_GROWTH_SCALE": "0.05", "PORT": str(free_port()), **settings}
         self.env = up.ui_environment(root, base)
@@ -42,10 +41,7 @@ class Project:
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Change the copy's text, in which the old one must stand."""
-        file = self.root / path
-        text = file.read_text(encoding="utf-8")
-        assert old in text, f"{path} does not say {old!r}"
-        file.write_text(text.replace(old, new), encoding="utf-8")
+        edit(self.root, path, old, new)
 
     def metadata(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """What Airflow's own database says: asking the API server every moment would slow it down."""
@@ -72,6 +68,20 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+
+def copy_of_project(root: Path) -> None:
+    """What Airflow reads of the project."""
+    for folder in ("dags", "include", "plugins"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def edit(root: Path, path: str, old: str, new: str) -> None:
+    """Change the text of a copy, in which the old one must stand."""
+    file = root / path
+    text = file.read_text(encoding="utf-8")
+    assert old in text, f"{path} does not say {old!r}"
+    file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def _read(database: Path, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:

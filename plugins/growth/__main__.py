@@ -1,4 +1,4 @@
-"""The commands behind the Makefile: python -m growth run | up | preview | verify | compare | erase | render."""
+"""The commands behind the Makefile: python -m growth run | up | preview | verify | ... (--help lists them)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ def main() -> int:
     commands.add_parser("erase", help="forget people, in every table")
     commands.add_parser("move", help="the history of a warehouse into an empty one of another engine")
     commands.add_parser("compare", help="another dashboard's numbers beside these")
+    commands.add_parser("secrets", help="write .env, with the secrets of a team's Airflow")
+    commands.add_parser("login", help="show how to log in to a team's Airflow, in its API server's container")
     render = commands.add_parser("render", help="write every statement, as the engine gets it, into a folder")
     render.add_argument("folder", type=Path)
     render.add_argument("--engine", default="sqlite")
@@ -51,6 +53,14 @@ def main() -> int:
             from growth.move import move
 
             return move(ROOT, os.environ)
+        if arguments.command == "secrets":
+            from growth.team import make_secrets
+
+            return make_secrets(ROOT)
+        if arguments.command == "login":
+            from growth.team import show_login
+
+            return show_login()
         from growth import definitions
         from growth.sql import Sql
 
