@@ -6,6 +6,7 @@ Cases, roads, identities, erasure and damaged rows run on every engine in their 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import logging
 import multiprocessing
@@ -37,6 +38,7 @@ from growth.errors import PassingError, UserError
 from growth.models import tables
 from growth.move import move
 from growth.page import print_page
+from growth.sources import RAW_COLUMNS
 from growth.sources.files import Files
 from growth.sources.synthetic import Synthetic
 from growth.sql import Sql
@@ -349,6 +351,29 @@ def test_runs_of_two_processes_at_once_mix_nothing(warehouse: Callable[..., Ware
 
 
 # --- A warehouse of an older version
+
+
+def test_a_warehouse_of_version_1_0_goes_on(tmp_path: Path) -> None:
+    """A dump of one that version 1.0, which knew SQLite only, had loaded up to 2025-01-21."""
+    w = Warehouse(tmp_path / "old.db", WithDevices(scale=0.04))
+    w.connection.executescript(
+        gzip.decompress((Path(__file__).parent / "warehouse_of_1.0.sql.gz").read_bytes()).decode()
+    )
+    raw = {t: w.query(f"select * from {t} order by 1, 2, 3") for t in (*RAW_COLUMNS, "raw_batches")}
+    known = {t: ", ".join(w.place.engine.columns(w.connection, t)) for t in tables("marts")}
+    before = {t: w.query(f"select {columns} from {t} order by 1, 2, 3") for t, columns in known.items() if columns}
+    assert len(raw["raw_events"]) > 150
+    assert len(before) == 5
+
+    prepare(w.connection, w.sql)
+    for table, rows in before.items():
+        assert w.query(f"select {known[table]} from {table} order by 1, 2, 3") == rows, table
+
+    w.run(date(2025, 1, 22))
+    for table, rows in raw.items():
+        assert set(rows) <= set(w.query(f"select * from {table}")), table
+    assert w.query("select published_date from run_state") == [("2025-01-22",)]
+    assert w.differences_from_rebuild() == []
 
 
 @pytest.mark.every_engine
