@@ -45,7 +45,7 @@ from growth.sql import Sql
 from growth.ui.queries import SHAPES, Queries, names
 from growth.ui.reader import Reader
 from growth.verify import differences, report, verify
-from growth.warehouse import Refused, plain_errors, prepare
+from growth.warehouse import Refused, connecting, plain_errors, prepare
 
 MAPPING = Path(__file__).parents[1] / "include/sources/relax.yaml"
 LOADED = (date(2024, 11, 1), date(2025, 1, 30))
@@ -541,3 +541,41 @@ def test_a_history_moves_to_another_engine_and_goes_on_there(
 
 def near(value: Any) -> Any:
     return round(value, 9) if isinstance(value, float) else value
+
+
+# --- A server
+
+
+def test_a_server_that_is_not_there_is_one_sentence_and_the_task_is_tried_again() -> None:
+    nowhere = Place("postgres", "127.0.0.1", 1, "growth", "a secret", "warehouse")
+    with pytest.raises(PassingError) as caught, connecting(nowhere):
+        pass
+    said = str(caught.value)
+    assert said.startswith("The warehouse warehouse on 127.0.0.1 cannot be reached (")
+    assert said.endswith("start the server, or correct the connection.")
+    assert "a secret" not in said
+
+
+def test_a_session_that_the_server_ends_loses_nothing_that_was_published(every_other_engine: str) -> None:
+    if every_other_engine != "postgres":
+        return
+    with fresh_place("postgres") as place:
+        w = Warehouse(place, company())
+        w.run(*LOADED)
+        before = marts(w.connection)
+        (session,) = w.query("select pg_backend_pid()")[0]
+
+        def end(task: str) -> None:
+            if task == "int_funnel_steps":
+                with closing(place.engine.connect(place)) as other:
+                    other.execute("select pg_terminate_backend(?)", (session,))
+
+        with pytest.raises(PassingError) as caught, plain_errors(place):
+            w.run(NEXT, before_task=end)
+        assert "was left by its server in the middle" in str(caught.value)
+        w.close()
+        assert marts(w.connection) == before
+        w.query("delete from lease")
+        w.run(NEXT)
+        assert w.differences_from_rebuild() == []
+        w.close()

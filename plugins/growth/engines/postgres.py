@@ -57,13 +57,13 @@ class Cursor:
         return self._cursor.rowcount
 
     def fetchone(self) -> Any:
-        return self._cursor.fetchone()
+        return self._cursor.fetchone() if self.description else None
 
     def fetchmany(self, size: int) -> list[Any]:
         return self._cursor.fetchmany(size)
 
     def fetchall(self) -> list[Any]:
-        return self._cursor.fetchall()
+        return self._cursor.fetchall() if self.description else []
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._cursor)
