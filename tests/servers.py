@@ -17,11 +17,15 @@ import pytest
 import redis
 
 POSTGRES, REDIS = "SAAS_GROWTH_TEST_POSTGRES", "SAAS_GROWTH_TEST_REDIS"
+EXAMPLES = {
+    POSTGRES: ("PostgreSQL", "postgresql://postgres@127.0.0.1:5432/postgres"),
+    REDIS: ("Redis", "redis://127.0.0.1:6379"),
+}
 
 
 def postgres_url() -> str:
     """A URL of libpq of somebody who may create databases."""
-    url = _named(POSTGRES, "PostgreSQL", "postgresql://postgres@127.0.0.1:5432/postgres")
+    url = _named(POSTGRES)
     try:
         psycopg.connect(url, connect_timeout=10).close()
     except psycopg.OperationalError as error:
@@ -31,7 +35,7 @@ def postgres_url() -> str:
 
 def redis_url() -> str:
     """The server's URL, without a database's number."""
-    url = _named(REDIS, "Redis", "redis://127.0.0.1:6379")
+    url = _named(REDIS)
     try:
         redis.Redis.from_url(url, socket_timeout=10).ping()
     except redis.RedisError as error:
@@ -39,10 +43,18 @@ def redis_url() -> str:
     return url
 
 
-def _named(variable: str, product: str, example: str) -> str:
+def needed_by_all_of_a_module() -> None:
+    """Called while a module is imported: where a server is missing, one line of the summary is for all its tests."""
+    for variable in EXAMPLES:
+        _named(variable, allow_module_level=True)
+
+
+def _named(variable: str, allow_module_level: bool = False) -> str:
     url = os.environ.get(variable, "")
     if not url:
-        pytest.skip(f"The {product} part did not run: set {variable}, for example to {example}")
+        product, example = EXAMPLES[variable]
+        words = f"The {product} part did not run: set {variable}, for example to {example}"
+        pytest.skip(words, allow_module_level=allow_module_level)
     return url
 
 

@@ -104,6 +104,18 @@ def test_no_service_fills_the_disk_or_the_machine_or_stays_down(name):
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
+def test_the_limits_are_those_that_the_page_for_teams_names():
+    page = (PROJECT / "docs/team.md").read_text(encoding="utf-8")
+    said = {
+        name: (cpus, size + unit[0].lower())
+        for name, cpus, size, unit in re.findall(
+            r"^\| `([\w-]+)` \|.*\| ([\d.]+), (\d+) ([MG])B \|$", page, flags=re.MULTILINE
+        )
+    }
+    limits = {name: service["deploy"]["resources"]["limits"] for name, service in services("team", "postgres").items()}
+    assert said == {name: (limit["cpus"], limit["memory"]) for name, limit in limits.items()}
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_every_service_that_stays_says_whether_it_is_well(name):
     service = services()[name]
@@ -230,7 +242,7 @@ def example() -> dict[str, str]:
 def test_the_example_explains_every_variable_and_holds_no_secret():
     text = re.sub(r"(?m)^\s*#.*$", "", FILE.read_text(encoding="utf-8"))
     used = set(re.findall(r"(?<!\$)\$\{(\w+)", text))
-    used |= {name for name, value in compose()["x-project"].items() if value is None}
+    used |= {name for name, value in compose()["x-team-environment"].items() if value is None}
     assert set(example()) == used | {"COMPOSE_PROFILES"}
     assert {name for name in SECRETS if example()[name]} == set()
     lines = (PROJECT / ".env.example").read_text(encoding="utf-8").splitlines()
