@@ -110,6 +110,11 @@ create or replace temp table {{ name }} as
 {#- What a planner that counts rows has to know once a table has been filled. -#}
 {%- macro count_rows(table) -%} {%- endmacro -%}
 
+{%- macro count_rows_if_many(table, added) -%} {%- endmacro -%}
+
+{#- Every row is read, whatever its place: to sort them would take longer than to read them does. -#}
+{%- macro in_order(key) -%} {%- endmacro -%}
+
 {%- set join = 'inner join' -%}
 
 {#- Rows that the table has not, by its key: the query is what is called with. -#}
@@ -121,11 +126,17 @@ insert or ignore into {{ table }} ({{ columns | join(', ') }})
 {#- The same into a large table, whose columns are its key. -#}
 {%- macro insert_keys(table, columns) -%}
 insert into {{ table }} ({{ columns | join(', ') }})
-select {{ columns | join(', ') }} from (
+select distinct given.{{ columns | join(', given.') }}
+from (
 {{ caller() | trim }}
 ) as given ({{ columns | join(', ') }})
-except
-select {{ columns | join(', ') }} from {{ table }};
+anti join {{ table }} using ({{ columns | join(', ') }});
+{%- endmacro -%}
+
+{#- The same into one that is empty, each key once. -#}
+{%- macro fill_keys(table, columns) -%}
+insert into {{ table }} ({{ columns | join(', ') }})
+{{ caller() | trim }};
 {%- endmacro -%}
 
 {#- Transactions: the file belongs to one process at a time, which the connection waits for. ------------------------ -#}

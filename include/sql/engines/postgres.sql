@@ -122,6 +122,21 @@ analyze {{ name }};
 {#- What a planner that counts rows has to know once a table has been filled. -#}
 {%- macro count_rows(table) -%} analyze {{ table }}; {%- endmacro -%}
 
+{#- The same for a table that has changed by a good part of it: no run waits for autovacuum. -#}
+{%- macro count_rows_if_many(table, added) -%}
+do $$
+begin
+    if (select count(*) from {{ added }})
+        > (select greatest(reltuples, 0) from pg_class where oid = cast('{{ table }}' as regclass)) / 10 then
+        analyze {{ table }};
+    end if;
+end
+$$;
+{%- endmacro -%}
+
+{#- Rows that are read together are written beside each other. -#}
+{%- macro in_order(key) -%} order by {{ key | join(', ') }} {%- endmacro -%}
+
 {%- set join = 'inner join' -%}
 
 {#- Rows that the table has not, by its key: the query is what is called with. -#}
@@ -136,6 +151,12 @@ on conflict do nothing;
 insert into {{ table }} ({{ columns | join(', ') }})
 {{ caller() | trim }}
 on conflict do nothing;
+{%- endmacro -%}
+
+{#- The same into one that is empty, each key once. -#}
+{%- macro fill_keys(table, columns) -%}
+insert into {{ table }} ({{ columns | join(', ') }})
+{{ caller() | trim }};
 {%- endmacro -%}
 
 {#- Transactions ------------------------------------------------------------------------------------------------ -#}
