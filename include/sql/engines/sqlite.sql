@@ -111,6 +111,9 @@ create temp table {{ name }} as
 {#- A join that reads its left side first: the small one stands there. Other engines find that out by themselves. -#}
 {%- set join = 'cross join' -%}
 
+{#- What keeps a query from being taken apart by the one around it: nothing is needed here. -#}
+{%- set fence = '' -%}
+
 {#- Rows that the table has not, by its key: the query is what is called with. -#}
 {%- macro insert_new(table, columns) -%}
 insert or ignore into {{ table }} ({{ columns | join(', ') }})
