@@ -73,6 +73,7 @@ class Sql:
             "funnel_event_types": sorted({*funnel.event_types, *meaningful}),
             "day": lambda d: (d - _EPOCH).days,
         }
+        self._environment.globals["typed"] = self._typed_rows
         self._environment.globals["words"] = self._environment.get_template("words.sql").module
 
     def _render(self, path: str, **context: object) -> str:
@@ -105,8 +106,14 @@ class Sql:
 
     @cached_property
     def _typed(self) -> dict[str, str]:
-        names = [f"typed_{table.removeprefix('raw_')}" for table in RAW_COLUMNS]
-        return {name: self._render(f"staging/{name}.sql") for name in names}
+        """The views of all raw rows. Conditions reach into them: they have no fence."""
+        names = {table: f"typed_{table.removeprefix('raw_')}" for table in RAW_COLUMNS}
+        return {name: self._render(f"staging/{name}.sql", rows=table, fence="") for table, name in names.items()}
+
+    def _typed_rows(self, name: str, rows: str) -> str:
+        """The query of such a view over a few of its raw rows, which no other row is read for."""
+        fence = self._environment.globals["db"].fence
+        return self._render(f"staging/typed_{name}.sql", rows=rows, fence=fence)
 
     def create(self) -> str:
         """Tables that are not there yet."""

@@ -6,24 +6,25 @@
 
 {#- Milliseconds since 1970-01-01 of text that is a date, or a date and a time (UTC where no offset stands), with
     a T or a blank between them; null for other text, and for a day that no calendar has. Not rounded.
-    By arithmetic: PostgreSQL's own reading rounds, depends on the session, and fails on a 30th of February. -#}
+    By arithmetic: PostgreSQL's own reading rounds, depends on the session, and fails on a 30th of February.
+    Hardly indented: what splits scripts counts each blank, and refuses statements of very many. -#}
 {%- macro moment_ms(text) -%}
 case when {{ text }} ~ '{{ moment }}' and {{ text }} >= '0001'
-    then case when substr({{ text }}, 9, 2) <= '28' or cast(substr({{ text }}, 9, 2) as integer)
-            <= extract(day from cast(substr({{ text }}, 1, 8) || '01' as date) + interval '1 month - 1 day')
-        then cast(cast(substr({{ text }}, 1, 10) as date) - date '1970-01-01' as bigint) * 86400000
-            + case when length({{ text }}) > 10
-                then cast(substr({{ text }}, 12, 2) as bigint) * 3600000 + cast(substr({{ text }}, 15, 2) as bigint) * 60000
-                    + case when substr({{ text }}, 17, 1) = ':' then cast(substr({{ text }}, 18, 2) as bigint) * 1000 else 0 end
-                    + case when substr({{ text }}, 20, 1) = '.'
-                        then cast(rpad(substring({{ text }} from '\.([0-9]{1,3})'), 3, '0') as bigint) else 0 end
-                    - case when substr({{ text }}, length({{ text }}) - 5, 1) in ('+', '-')
-                        then cast(substr({{ text }}, length({{ text }}) - 5, 1) || '1' as bigint)
-                            * (cast(substr({{ text }}, length({{ text }}) - 4, 2) as bigint) * 3600000
-                                + cast(substr({{ text }}, length({{ text }}) - 1, 2) as bigint) * 60000)
-                        else 0 end
-                else 0 end
-    end
+then case when substr({{ text }}, 9, 2) <= '28' or cast(substr({{ text }}, 9, 2) as integer)
+ <= extract(day from cast(substr({{ text }}, 1, 8) || '01' as date) + interval '1 month - 1 day')
+ then cast(cast(substr({{ text }}, 1, 10) as date) - date '1970-01-01' as bigint) * 86400000
+ + case when length({{ text }}) > 10
+  then cast(substr({{ text }}, 12, 2) as bigint) * 3600000 + cast(substr({{ text }}, 15, 2) as bigint) * 60000
+  + case when substr({{ text }}, 17, 1) = ':' then cast(substr({{ text }}, 18, 2) as bigint) * 1000 else 0 end
+  + case when substr({{ text }}, 20, 1) = '.'
+   then cast(rpad(substring({{ text }} from '\.([0-9]{1,3})'), 3, '0') as bigint) else 0 end
+  - case when substr({{ text }}, length({{ text }}) - 5, 1) in ('+', '-')
+   then cast(substr({{ text }}, length({{ text }}) - 5, 1) || '1' as bigint)
+   * (cast(substr({{ text }}, length({{ text }}) - 4, 2) as bigint) * 3600000
+    + cast(substr({{ text }}, length({{ text }}) - 1, 2) as bigint) * 60000)
+   else 0 end
+  else 0 end
+end
 end
 {%- endmacro -%}
 
@@ -122,7 +123,25 @@ analyze {{ name }};
 {#- What a planner that counts rows has to know once a table has been filled. -#}
 {%- macro count_rows(table) -%} analyze {{ table }}; {%- endmacro -%}
 
+{#- The same for a table that has changed by a good part of it: no run waits for autovacuum. -#}
+{%- macro count_rows_if_many(table, added) -%}
+do $$
+begin
+    if (select count(*) from {{ added }})
+        > (select greatest(reltuples, 0) from pg_class where oid = cast('{{ table }}' as regclass)) / 10 then
+        analyze {{ table }};
+    end if;
+end
+$$;
+{%- endmacro -%}
+
+{#- Rows that are read together are written beside each other. -#}
+{%- macro in_order(key) -%} order by {{ key | join(', ') }} {%- endmacro -%}
+
 {%- set join = 'inner join' -%}
+
+{#- What keeps a query from being taken apart by the one around it: each mention of a column would compute it again. -#}
+{%- set fence = '\noffset 0' -%}
 
 {#- Rows that the table has not, by its key: the query is what is called with. -#}
 {%- macro insert_new(table, columns) -%}
@@ -136,6 +155,12 @@ on conflict do nothing;
 insert into {{ table }} ({{ columns | join(', ') }})
 {{ caller() | trim }}
 on conflict do nothing;
+{%- endmacro -%}
+
+{#- The same into one that is empty, each key once. -#}
+{%- macro fill_keys(table, columns) -%}
+insert into {{ table }} ({{ columns | join(', ') }})
+{{ caller() | trim }};
 {%- endmacro -%}
 
 {#- Transactions ------------------------------------------------------------------------------------------------ -#}

@@ -103,8 +103,16 @@ create temp table {{ name }} as
 {#- What a planner that counts rows has to know once a table has been filled. -#}
 {%- macro count_rows(table) -%} {%- endmacro -%}
 
+{%- macro count_rows_if_many(table, added) -%} {%- endmacro -%}
+
+{#- Rows beside each other in a table are written beside each other. -#}
+{%- macro in_order(key) -%} order by {{ key | join(', ') }} {%- endmacro -%}
+
 {#- A join that reads its left side first: the small one stands there. Other engines find that out by themselves. -#}
 {%- set join = 'cross join' -%}
+
+{#- What keeps a query from being taken apart by the one around it: nothing is needed here. -#}
+{%- set fence = '' -%}
 
 {#- Rows that the table has not, by its key: the query is what is called with. -#}
 {%- macro insert_new(table, columns) -%}
@@ -115,6 +123,12 @@ insert or ignore into {{ table }} ({{ columns | join(', ') }})
 {#- The same into a large table, whose columns are its key. -#}
 {%- macro insert_keys(table, columns) -%}
 insert or ignore into {{ table }} ({{ columns | join(', ') }})
+{{ caller() | trim }};
+{%- endmacro -%}
+
+{#- The same into one that is empty, each key once. -#}
+{%- macro fill_keys(table, columns) -%}
+insert into {{ table }} ({{ columns | join(', ') }})
 {{ caller() | trim }};
 {%- endmacro -%}
 

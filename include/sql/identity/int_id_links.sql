@@ -4,7 +4,28 @@
 -- changes: id
 -- indexes: batch_date
 -- words: identity
-with links as (
+with arrived_links as (
+    select r.*
+    from scope__int_id_links as s
+    {{ db.join }} raw_links as r on s.batch_date = r.batch_date
+),
+
+arrived_events as (
+    select r.*
+    from scope__int_id_links as s
+    {{ db.join }} raw_events as r on s.batch_date = r.batch_date
+    where r.anonymous_id is not null and r.user_id is not null
+),
+
+typed_rows_links as (
+{{ typed('links', 'arrived_links') }}
+),
+
+typed_rows_events as (
+{{ typed('events', 'arrived_events') }}
+),
+
+links as (
     select
         t.batch_date,
         t.linked_ms,
@@ -12,8 +33,7 @@ with links as (
         {{ words.device('t.anonymous_id') }} as device_id,
         t.other_user_id,
         {{ words.device('t.other_anonymous_id') }} as other_device_id
-    from scope__int_id_links as s
-    {{ db.join }} typed_links as t on s.batch_date = t.batch_date
+    from typed_rows_links as t
     where t.reject_reason is null
 ),
 
@@ -23,13 +43,9 @@ sightings as (
     from links
     where user_id is not null and device_id is not null
     union
-    select r.batch_date, t.event_ms, t.user_id, {{ words.device('t.anonymous_id') }}
-    from scope__int_id_links as s
-    {{ db.join }} raw_events as r on s.batch_date = r.batch_date
-    {{ db.join }} typed_events as t
-        on r.batch_date = t.batch_date and r.source_file = t.source_file and r.source_row = t.source_row
-    where r.anonymous_id is not null and r.user_id is not null
-        and t.anonymous_id is not null and t.user_id is not null and t.reject_reason is null
+    select t.batch_date, t.event_ms, t.user_id, {{ words.device('t.anonymous_id') }}
+    from typed_rows_events as t
+    where t.anonymous_id is not null and t.user_id is not null and t.reject_reason is null
 ),
 
 unions as (

@@ -13,7 +13,7 @@ order by batch_date
 {% endif %}
 
 delete from scope__{{ t.name }};
-{% call db.insert_keys('scope__' ~ t.name, t.scope) %}
+{% call db.fill_keys('scope__' ~ t.name, t.scope) %}
 {{ scope_query }}
 {% endcall %}
 {{ db.count_rows('scope__' ~ t.name) }}
@@ -28,22 +28,25 @@ delete from {{ t.name }} where ({{ t.key | join(', ') }}) in (
 {{ rows.all_if_everything(t.name, t.key) }}
 );
 
-{% set present = rows.with_keys(t.name, t.columns, 'scope__' ~ t.name, t.scope) %}
-{{ db.scratch('gone', present ~ '\nexcept\nselect ' ~ t.columns | join(', ') ~ ' from incoming') }}
-{{ db.scratch('came', 'select ' ~ t.columns | join(', ') ~ ' from incoming\nexcept\n' ~ present) }}
-{% for side in (['gone', 'came'] if t.changes else []) %}
+{# Rows that stay as they are: nearly none on any day, and none of a first load. What is left of incoming comes. #}
+{% set told = t.key | list + t.changes | reject('in', t.key) | list %}
+{{ db.scratch('kept', rows.kept(t.name, t.columns, t.key, told)) }}
+{{ db.scratch('gone', rows.with_keys(t.name, told, 'scope__' ~ t.name, t.scope) ~ '\nexcept\nselect ' ~ told | join(', ') ~ ' from kept') }}
+delete from incoming where ({{ t.key | join(', ') }}) in (select {{ t.key | join(', ') }} from kept);
+{% for side in (['gone', 'incoming'] if t.changes else []) %}
 {% call db.insert_keys('changed__' ~ t.name, t.changes) %}
 select distinct {{ t.changes | join(', ') }} from {{ side }}
 {% endcall %}
 {% endfor %}
 delete from {{ t.name }} where ({{ t.key | join(', ') }}) in (select {{ t.key | join(', ') }} from gone);
 insert into {{ t.name }} ({{ t.columns | join(', ') }})
-select {{ t.columns | join(', ') }} from came order by {{ t.key | join(', ') }};
+select {{ t.columns | join(', ') }} from incoming {{ db.in_order(t.key) }};
+{{ db.count_rows_if_many(t.name, 'incoming') }}
 
-update run_state set revision = revision + (select count(*) from gone) + (select count(*) from came);
+update run_state set revision = revision + (select count(*) from gone) + (select count(*) from incoming);
 delete from run_steps
 where dag_id = :dag_id and run_id = :run_id and task_id = '{{ t.name }}';
 insert into run_steps (dag_id, run_id, task_id, rows_removed, rows_written)
 select :dag_id, :run_id, '{{ t.name }}',
-    (select count(*) from gone), (select count(*) from came);
+    (select count(*) from gone), (select count(*) from incoming);
 {{ db.commit() }}

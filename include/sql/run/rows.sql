@@ -17,3 +17,16 @@ from run_state as r
 cross join {{ table }} as t
 where r.everything = 1
 {%- endmacro -%}
+
+{#- Those of incoming that the table has already, the same in every column. -#}
+{%- macro kept(table, columns, key, told) -%}
+select t.{{ told | join(', t.') }}
+from incoming as i
+{{ db.join }} {{ table }} as t
+{% for column in key %}
+    {{ 'on' if loop.first else 'and' }} i.{{ column }} = t.{{ column }}
+{% endfor %}
+{% for column in columns if column not in key %}
+{{ 'where' if loop.first else '    and' }} not ({{ db.differs('i.' ~ column, 't.' ~ column) }})
+{% endfor %}
+{%- endmacro -%}

@@ -4,15 +4,24 @@
 -- words: quality, events, features, subscriptions
 -- cluster: batch_date, table_name, source_file, source_row
 {% for table in raw_tables %}
-{{ 'with' if loop.first else '' }} rejected_{{ table[4:] }} as (
+{{ 'with' if loop.first else '' }} arrived_{{ table[4:] }} as (
+    select r.*
+    from scope__rejects as s
+    {{ db.join }} {{ table }} as r on s.batch_date = r.batch_date
+),
+
+typed_rows_{{ table[4:] }} as (
+{{ typed(table[4:], 'arrived_' ~ table[4:]) }}
+),
+
+rejected_{{ table[4:] }} as (
     select
         '{{ table }}' as table_name,
         t.batch_date,
         t.source_file,
         t.source_row,
         t.reject_reason
-    from scope__rejects as s
-    {{ db.join }} typed_{{ table[4:] }} as t on s.batch_date = t.batch_date
+    from typed_rows_{{ table[4:] }} as t
     where t.reject_reason is not null
 ),
 {% endfor %}

@@ -5,7 +5,17 @@
 -- cluster: user_id, event_day, event_id
 -- indexes: batch_date
 -- words: events, active, identity
-with arrivals as (
+with arrived as (
+    select r.*
+    from scope__stg_events as s
+    {{ db.join }} raw_events as r on s.event_id = r.event_id
+),
+
+typed as (
+{{ typed('events', 'arrived') }}
+),
+
+arrivals as (
     select
         t.event_id,
         coalesce(t.user_id, {{ words.device('t.anonymous_id') }}) as id,
@@ -22,8 +32,7 @@ with arrivals as (
             partition by t.event_id
             order by t.batch_date, t.source_file, t.source_row
         ) as arrival_number
-    from scope__stg_events as s
-    {{ db.join }} typed_events as t on s.event_id = t.event_id
+    from typed as t
     where t.reject_reason is null
 )
 

@@ -5,7 +5,17 @@
 -- indexes: user_id; batch_date; start_day; end_day
 -- words: subscriptions, identity
 {% set s = definitions.subscriptions %}
-with states as (
+with arrived as (
+    select r.*
+    from scope__stg_subscriptions as k
+    {{ db.join }} raw_subscriptions as r on k.subscription_id = r.subscription_id
+),
+
+typed as (
+{{ typed('subscriptions', 'arrived') }}
+),
+
+states as (
     -- A state holds from the moment that its row names, else from its arrival.
     select
         t.subscription_id,
@@ -28,8 +38,7 @@ with states as (
             partition by t.subscription_id
             order by coalesce(t.changed_ms, t.batch_day * 86400000 + 86399999), t.batch_date, t.source_file, t.source_row
         ) as place
-    from scope__stg_subscriptions as k
-    {{ db.join }} typed_subscriptions as t on k.subscription_id = t.subscription_id
+    from typed as t
     left join int_identities as i on t.user_id = i.id
     where t.reject_reason is null
 ),

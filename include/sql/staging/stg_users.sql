@@ -12,6 +12,16 @@ with ids as (
     {{ db.join }} int_identities as i on s.user_id = i.person_id
 ),
 
+arrived as (
+    select r.*
+    from (select distinct user_id from ids) as p
+    {{ db.join }} raw_users as r on p.user_id = r.user_id
+),
+
+typed as (
+{{ typed('users', 'arrived') }}
+),
+
 arrivals as (
     select
         p.person_id,
@@ -31,8 +41,8 @@ arrivals as (
             partition by t.user_id
             order by t.batch_date desc, t.source_file desc, t.source_row desc
         ) as arrivals_after
-    from ids as p
-    {{ db.join }} typed_users as t on p.user_id = t.user_id
+    from typed as t
+    inner join ids as p on t.user_id = p.user_id
     left join int_identities as i on p.user_id = i.id
     where t.reject_reason is null and coalesce(i.person_id, p.user_id) = p.person_id
 ),

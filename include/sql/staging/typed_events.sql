@@ -17,7 +17,7 @@ with texts as (
         nullif(trim(utm_campaign, ' '), '') as utm_campaign,
         coalesce(nullif(trim(event_timestamp, ' '), ''), trim(event_date, ' ')) as event_text,
         {{ db.day_of_date('batch_date') }} as batch_day
-    from raw_events
+    from {{ rows }}
 ),
 
 read_events as (
@@ -35,7 +35,7 @@ read_events as (
         {{ db.moment_ms('event_text') }} as event_ms,
         case when length(event_text) = 10 then 1 else 0 end as is_date_only,
         batch_day
-    from texts
+    from texts{{ fence }}
 )
 
 select

@@ -1,18 +1,32 @@
 -- Every raw link row with its text read, and the reason where it cannot count.
 -- grain: batch_date, source_file, source_row
 {% set q = definitions.quality %}
-with read_links as (
+with texts as (
     select
         batch_date,
         source_file,
         source_row,
         link_id,
-        {{ db.moment_ms("trim(linked_at, ' ')") }} as linked_ms,
+        trim(linked_at, ' ') as linked_text,
         {% for id in ('user_id', 'anonymous_id', 'other_user_id', 'other_anonymous_id') %}
-        {{ words.real_id("trim(" ~ id ~ ", ' ')") }} as {{ id }},
+        trim({{ id }}, ' ') as {{ id }},
         {% endfor %}
         {{ db.day_of_date('batch_date') }} as batch_day
-    from raw_links
+    from {{ rows }}
+),
+
+read_links as (
+    select
+        batch_date,
+        source_file,
+        source_row,
+        link_id,
+        {{ db.moment_ms('linked_text') }} as linked_ms,
+        {% for id in ('user_id', 'anonymous_id', 'other_user_id', 'other_anonymous_id') %}
+        {{ words.real_id(id) }} as {{ id }},
+        {% endfor %}
+        batch_day
+    from texts{{ fence }}
 )
 
 select

@@ -1,7 +1,25 @@
 -- Every raw subscription row with its text read, and the reason where it cannot count.
 -- grain: batch_date, source_file, source_row
 {% set q = definitions.quality %}
-with read_subscriptions as (
+with texts as (
+    select
+        batch_date,
+        source_file,
+        source_row,
+        subscription_id,
+        user_id,
+        plan_name,
+        status,
+        currency,
+        trim(mrr, ' ') as mrr_text,
+        trim(start_date, ' ') as start_text,
+        trim(end_date, ' ') as end_text,
+        trim(changed_at, ' ') as changed_text,
+        {{ db.day_of_date('batch_date') }} as batch_day
+    from {{ rows }}
+),
+
+read_subscriptions as (
     select
         batch_date,
         source_file,
@@ -11,14 +29,14 @@ with read_subscriptions as (
         nullif(trim(plan_name, ' '), '') as plan_name,
         nullif(trim(status, ' '), '') as status,
         coalesce(nullif(trim(currency, ' '), ''), '{{ definitions.subscriptions.default_currency }}') as currency,
-        trim(mrr, ' ') as mrr_text,
-        {{ db.moment_ms("trim(start_date, ' ')") }} as start_ms,
-        nullif(trim(end_date, ' '), '') as end_text,
-        {{ db.moment_ms("trim(end_date, ' ')") }} as end_ms,
-        nullif(trim(changed_at, ' '), '') as changed_text,
-        {{ db.moment_ms("trim(changed_at, ' ')") }} as changed_ms,
-        {{ db.day_of_date('batch_date') }} as batch_day
-    from raw_subscriptions
+        mrr_text,
+        {{ db.moment_ms('start_text') }} as start_ms,
+        nullif(end_text, '') as end_text,
+        {{ db.moment_ms('end_text') }} as end_ms,
+        nullif(changed_text, '') as changed_text,
+        {{ db.moment_ms('changed_text') }} as changed_ms,
+        batch_day
+    from texts{{ fence }}
 )
 
 select

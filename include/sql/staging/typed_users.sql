@@ -1,21 +1,36 @@
 -- Every raw user row with its text read, and the reason where it cannot count.
 -- grain: batch_date, source_file, source_row
 {% set q = definitions.quality %}
-with read_users as (
+with texts as (
     select
         batch_date,
         source_file,
         source_row,
         user_id,
         trim(signup_date, ' ') as signup_text,
-        {{ db.moment_ms("trim(signup_date, ' ')") }} as signup_ms,
-        nullif(trim(first_visit_date, ' '), '') as first_visit_text,
-        {{ db.moment_ms("trim(first_visit_date, ' ')") }} as first_visit_ms,
+        trim(first_visit_date, ' ') as first_visit_text,
+        email,
+        utm_source,
+        utm_campaign,
+        {{ db.day_of_date('batch_date') }} as batch_day
+    from {{ rows }}
+),
+
+read_users as (
+    select
+        batch_date,
+        source_file,
+        source_row,
+        user_id,
+        signup_text,
+        {{ db.moment_ms('signup_text') }} as signup_ms,
+        nullif(first_visit_text, '') as first_visit_text,
+        {{ db.moment_ms('first_visit_text') }} as first_visit_ms,
         nullif(trim(email, ' '), '') as email,
         nullif(trim(utm_source, ' '), '') as utm_source,
         nullif(trim(utm_campaign, ' '), '') as utm_campaign,
-        {{ db.day_of_date('batch_date') }} as batch_day
-    from raw_users
+        batch_day
+    from texts{{ fence }}
 )
 
 select
