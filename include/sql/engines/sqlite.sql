@@ -100,8 +100,10 @@ where r.everything = 1
 
 {#- Transactions: one writer at a time, who waits up to a minute for the one before; readers are never blocked. ---- -#}
 
+{#- Rows of people lie all over a large table: with the 2 MB that SQLite keeps of it, every page is read again and again. -#}
 {%- macro begin() -%}
 pragma busy_timeout = 60000;
+pragma cache_size = -131072;
 begin immediate;
 {%- endmacro -%}
 {%- macro commit() -%}
