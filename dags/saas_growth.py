@@ -43,6 +43,7 @@ with DAG(
 
     # intermediate: where the words of the dictionary become columns
     intermediate = [table_task(t) for t in ("int_funnel_steps", "int_user_engagement", "int_feature_usage")]
+    totals = table_task("int_user_engagement_totals")
     check_intermediate = ChecksOperator(task_id="check_intermediate", layer="intermediate")
 
     # marts: what people read, built aside
@@ -60,5 +61,5 @@ with DAG(
 
     publish = PublishOperator(task_id="publish")
 
-    chain(claim, generate, *identity, check_identity, staging, check_staging, intermediate, check_intermediate)
+    chain(claim, generate, *identity, check_identity, staging, check_staging, intermediate, totals, check_intermediate)
     chain(check_intermediate, marts, check_marts, publish)

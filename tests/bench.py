@@ -1,108 +1,180 @@
 """make bench: what the SQL of a first load and of a day costs, with 6 months of history and with 24.
 
-Seconds are of one machine in one run: compare them with each other only. SCALE=1,10 measures several scales.
+    SCALE=1,10        scales of the invented company; 100 is a million users
+    MONTHS=6,24       lengths of the history
+    ENGINES=sqlite    those of OPEN
+    EXPORT=1          instead: what it takes to land an export of Segment
+
+Seconds are of one machine in one run: compare them with each other only. Both histories end with the same days, of the
+same company with the same rows; what the shorter one lacks is the events before it, and who was not seen since.
+On SQLite the yardstick runs beside, a plain script that recomputes whatever months a day touches.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import re
-import sqlite3
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
+from typing import Any
 
+import pandas as pd
 import segment_export
 from rich.console import Console
 from rich.table import Table
 from worlds import Warehouse
+from yardstick import Yardstick
 
-from growth import warehouse as warehouse_module
+from growth.models import LAYERS, tables
 from growth.sources.synthetic import Synthetic
 
-SCALES = tuple(float(scale) for scale in (os.environ.get("SCALE") or "1").split(","))
+LAST_DAY = date(2026, 10, 31)
+"""Of the first load."""
 DAYS = 5
+"""Measured one by one after it."""
 
-KINDS = {
-    "scope": re.compile(r"(insert or ignore into|delete from) (scope_|changed_)"),
-    "ledger": re.compile(r"insert into restatements"),
+OPEN: dict[str, Callable[[Path, Any], Warehouse]] = {
+    "sqlite": lambda folder, source: Warehouse(folder / "warehouse.db", source),
+}
+"""How a warehouse of each engine is opened in a folder."""
+
+PARTS = ("landing", *LAYERS, "checks", "publish")
+PART_OF = {
+    "generate": "landing",
+    "publish": "publish",
+    **{table: layer for layer in LAYERS for table in tables(layer)},
+    **{f"check_{layer}": "checks" for layer in LAYERS},
 }
 
 
-class TimedCursor(sqlite3.Cursor):
-    """Adds up the seconds of the statements of each kind."""
+class Recent:
+    """The last months of the invented company. The first batch brings the users and subscriptions from before, as far
+    as they are heard of again."""
 
-    seconds: ClassVar[Counter[str]] = Counter()
+    last_day = None
 
-    def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
-        started = time.perf_counter()
-        super().execute(statement, *arguments)
-        for kind, pattern in KINDS.items():
-            if pattern.match(statement):
-                self.seconds[kind] += time.perf_counter() - started
-        return self
+    def __init__(self, scale: float, months: int) -> None:
+        self._company = Synthetic(scale=scale)
+        years, month = divmod(LAST_DAY.month - months, 12)
+        self.first_day = max(date(LAST_DAY.year + years, month + 1, 1), self._company.first_day)
+        self.name = f"{self._company.name}, its last {months} months"
+
+    def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
+        if first == self.first_day > self._company.first_day:
+            yield self._earlier()
+        yield from self._company.pieces(first, last)
+
+    def _earlier(self) -> dict[str, pd.DataFrame]:
+        heard_of: set[str] = set()
+        for piece in self._company.pieces(self.first_day, LAST_DAY + timedelta(days=DAYS)):
+            for frame in piece.values():
+                heard_of |= set(frame["user_id"])
+        parts: dict[str, list[pd.DataFrame]] = {"raw_users": [], "raw_subscriptions": []}
+        for piece in self._company.pieces(self._company.first_day, self.first_day - timedelta(days=1)):
+            for table, frames in parts.items():
+                frames.append(piece[table][piece[table]["user_id"].isin(heard_of)])
+        earlier = {}
+        for table, frames in parts.items():
+            frame = pd.concat(frames)
+            earlier[table] = frame.assign(
+                batch_date=f"{self.first_day}", source_file="earlier", source_row=range(1, len(frame) + 1)
+            )
+        return earlier
 
 
-@contextmanager
-def timed_statements() -> Iterator[Counter[str]]:
-    """Seconds by kind of the scripts that run inside."""
-    run_script = warehouse_module.run_script
+@dataclass
+class Measured:
+    """Seconds of SQL by part, and rows."""
 
-    class Timed:
-        def __init__(self, connection: sqlite3.Connection) -> None:
-            self.cursor = lambda: connection.cursor(TimedCursor)
-            self.rollback = connection.rollback
+    load: Mapping[str, float]
+    day: Mapping[str, float]
+    """Of the days the medians; `landing` is not in `all`."""
+    counts: dict[str, int]
+    yardstick: tuple[float, float] | None
+    """Of the load and of a day."""
 
-    from growth import pipeline
 
-    TimedCursor.seconds = Counter()
-    pipeline.run_script = lambda connection, *rest: run_script(Timed(connection), *rest)
-    try:
-        yield TimedCursor.seconds
-    finally:
-        pipeline.run_script = run_script
+def by_part(seconds: Mapping[str, float]) -> dict[str, float]:
+    parts: Counter[str] = Counter()
+    for task, s in seconds.items():
+        parts[PART_OF[task]] += s
+    return {**parts, "all": sum(parts.values()) - parts["landing"]}
+
+
+def measure(engine: str, scale: float, months: int, folder: Path) -> Measured:
+    source = Recent(scale, months)
+    warehouse = OPEN[engine](folder, source)
+    yardstick = Yardstick(folder / "yardstick.db", folder / "warehouse.db") if engine == "sqlite" else None
+    load = by_part(warehouse.run(source.first_day, LAST_DAY))
+    script = [yardstick.run(source.first_day, LAST_DAY)] if yardstick else []
+    days = []
+    for n in range(1, DAYS + 1):
+        day = LAST_DAY + timedelta(days=n)
+        days.append(by_part(warehouse.run(day)))
+        if yardstick:
+            script.append(yardstick.run(day))
+    counts = {
+        "users": warehouse.query("select count(*) from stg_users")[0][0],
+        "events": warehouse.query("select count(*) from stg_events")[0][0],
+        "a day": warehouse.query(
+            "select sum(rows_landed) from raw_batches where batch_date = ?", f"{LAST_DAY + timedelta(days=DAYS)}"
+        )[0][0],
+        "written": warehouse.query(
+            "select sum(rows_removed + rows_written) from run_steps where run_id = ?", f"run {warehouse.runs}"
+        )[0][0],
+    }
+    warehouse.connection.close()
+    return Measured(
+        load,
+        {part: median(day.get(part, 0) for day in days) for part in (*PARTS, "all")},
+        counts,
+        (script[0], median(script[1:])) if yardstick else None,
+    )
+
+
+def show(engine: str, scale: float, found: Mapping[int, Measured]) -> Table:
+    columns = [f"{what}, {months} months" for months in found for what in ("load", "a day")]
+    table = Table("seconds of SQL", *columns, title=f"{engine}, scale {scale:g}")
+    for part in (*PARTS, "all"):
+        cells = [f"{s:.3f}" for m in found.values() for s in (m.load.get(part, 0), m.day[part])]
+        table.add_row("all but landing" if part == "all" else part, *cells, end_section=part in ("publish", "all"))
+    for label, name in (("users", "users"), ("events", "events")):
+        table.add_row(label, *(cell for m in found.values() for cell in (f"{m.counts[name]:,}", "")))
+    table.add_row("rows that arrive", *(cell for m in found.values() for cell in ("", f"{m.counts['a day']:,}")))
+    table.add_row("rows removed, written", *(cell for m in found.values() for cell in ("", f"{m.counts['written']:,}")))
+    if all(m.yardstick for m in found.values()):
+        cells = [f"{s:.3f}" for m in found.values() for s in m.yardstick or ()]
+        table.add_row("the yardstick", *cells)
+    longest, shortest = found[max(found)], found[min(found)]
+    said = [
+        f"a day with {max(found)} months of history costs {longest.day['all'] / shortest.day['all']:.2f} times one with"
+        f" {min(found)}"
+    ]
+    if longest.yardstick:
+        said.append(f"the yardstick takes {longest.yardstick[1] / longest.day['all']:.1f} times as long for its day")
+    table.caption = "; ".join(said)
+    return table
 
 
 def main() -> None:
+    if os.environ.get("EXPORT"):
+        segment_export.bench()
+        return
     logging.disable(logging.WARNING)
-    table = Table("scale", "months", "users", "events", "first load, s", "a day, s", "checks", "scope", "ledger")
-    for scale in SCALES:
-        a_day: dict[int, float] = {}
-        for months, last in ((6, date(2025, 4, 30)), (24, date(2026, 10, 31))):
-            with TemporaryDirectory() as folder:
-                source = Synthetic(scale=scale)
-                warehouse = Warehouse(Path(folder) / "warehouse.db", source)
-                load = warehouse.run(source.first_day, last)
-                with timed_statements() as kinds:
-                    runs = [warehouse.run(last + timedelta(days=n)) for n in range(1, DAYS + 1)]
-                a_day[months] = median(sum(r.values()) for r in runs)
-                checks = sum(s for run in runs for task, s in run.items() if task.startswith("check_"))
-                shares = [
-                    part / sum(sum(r.values()) for r in runs) for part in (checks, kinds["scope"], kinds["ledger"])
-                ]
-                (users,), (events,) = (
-                    warehouse.query(f"select count(*) from {t}")[0] for t in ("stg_users", "stg_events")
-                )
-                table.add_row(
-                    f"{scale:g}",
-                    str(months),
-                    f"{users:,}",
-                    f"{events:,}",
-                    f"{sum(load.values()):.2f}",
-                    f"{a_day[months]:.3f}",
-                    *(f"{100 * share:.0f} %" for share in shares),
-                )
-                warehouse.connection.close()
-        table.caption = f"a day with 24 months of history costs {a_day[24] / a_day[6]:.2f} times one with 6"
-    Console(width=110, highlight=False).print(table)
-    segment_export.bench()
+    console = Console(width=110, highlight=False)
+    months = [int(m) for m in (os.environ.get("MONTHS") or "6,24").split(",")]
+    for engine in (os.environ.get("ENGINES") or "sqlite").split(","):
+        for scale in map(float, (os.environ.get("SCALE") or "1").split(",")):
+            found = {}
+            for length in months:
+                with TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as folder:
+                    found[length] = measure(engine, scale, length, Path(folder))
+            console.print(show(engine, scale, found))
 
 
 if __name__ == "__main__":

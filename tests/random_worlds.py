@@ -107,13 +107,21 @@ def plain_worlds() -> list[World]:
         {"user_id": "cat", "other_user_id": "bob"},
         {"user_id": "bob", "other_user_id": "ann"},
     )
+    after_days = [{"event_date": (start + timedelta(days=n)).isoformat()} for n in range(14)]
     empty: Batch = {}
     return [
+        # The first use of a feature arrives last, and another active day lies between.
+        world(
+            (soon, batch([event(1, "daily_active") | after_days[5], use(2, "api") | after_days[9]])),
+            (later, {"raw_events": [use(3, "api")]}),
+        ),
         world((start, of("ann", user_id=None, anonymous_id="x")), (soon, links(on_x))),
         world((start, of("ann", user_id=None, anonymous_id="x")), (soon, links(on_x)), (soon, empty)),
         world((start, of("ann") | links(bob_is_ann)), (soon, links(cat_is_bob))),
         world((start, of("ann")), (soon, links(bob_is_ann)), (soon, empty)),
         world((start, batch([use(1, "api"), use(2, "export")])), (start, batch([use(1, "api"), use(2, "api")]))),
+        # In the month that begins between, one feature was used before and after.
+        world(*((later, batch([use(1, "api"), use(2, name) | after_days[13]])) for name in ("export", "api"))),
         world((start, batch([])), (later, empty), (start, batch([event(1, "daily_active")]))),
         world((start, batch([event(1, "daily_active")])), (soon, empty)),
         world((start, batch([])), (start, batch([], pays(start)))),

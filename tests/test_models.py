@@ -186,8 +186,8 @@ def test_a_model_reads_only_the_layers_above_it(model: Model) -> None:
     above = LAYERS[: LAYERS.index(model.layer)]
     said = re.sub(r"'[^']*'", "", default_sql()._queries[model.name])
     read = [other for other in MODELS if re.search(rf"\b(?:from|join)\s+{other.name}\b", said)]
-    # Who is behind an id follows from the links of its layer.
-    above = (*above, "identity") if model.name == "int_identities" else above
+    # Who is behind an id follows from the links of its layer, how many were active from who was.
+    above = (*above, model.layer) if model.name in ("int_identities", "int_user_engagement_totals") else above
     assert [other.name for other in read if other.layer not in above] == []
     assert read or model.layer in ("identity", "staging")
 
@@ -314,6 +314,7 @@ LINKS, IDS = "int_id_links", "int_identities"
 FORMER = "id like 'former%'"
 USERS, EVENTS, SUBSCRIPTIONS = "stg_users", "stg_events", "stg_subscriptions"
 STEPS, DAYS, USES = "int_funnel_steps", "int_user_engagement", "int_feature_usage"
+TOTALS = "int_user_engagement_totals"
 FUNNEL, CHANNELS = "fct_acquisition_funnel", "fct_acquisition_funnel_by_channel"
 COHORTS, HEALTH = "fct_engagement_cohorts", "dim_user_health"
 ACTIVE = "fct_active_users"
@@ -465,6 +466,12 @@ PLANTED: dict[str, list[list[str]]] = {
     ],
     "int_user_engagement__holds_every_meaningful_event": [
         spoil(DAYS, "events = events + 1"),
+        lose(DAYS),
+    ],
+    "int_user_engagement_totals__add_up_to_the_users": [
+        spoil(TOTALS, "users = users + 1"),
+        spoil(TOTALS, "new_features = new_features + 1"),
+        lose(TOTALS),
         lose(DAYS),
     ],
     "int_feature_usage__features_are_known": [

@@ -6,6 +6,21 @@
 {{ event }}.is_meaningful = 1 and {{ day }} - {{ user }}.signup_day >= 0
 {%- endmacro -%}
 
+{#- How many days back anybody looks for an earlier active day of a user: to the first of a month, to the month before. -#}
+{%- macro looks_back() -%} {{ [31, 2 * definitions.active.month_days] | max }} {%- endmacro -%}
+
+{%- macro first_day_of_month(day) -%} {{ db.day_of_date(db.month_of_day(day)) }} {%- endmacro -%}
+
+{#- The numbers from 0 to one below a limit, as the rows of a query. -#}
+{%- macro numbers(limit) -%}
+{% for number in range(limit) %}
+    select {{ number }} as number
+    {% if not loop.last %}
+    union all
+    {% endif %}
+{% endfor %}
+{%- endmacro -%}
+
 {#- An id, or null where it is none: a word such as null or undefined, quoted or not, or zeros and dashes alone. -#}
 {%- macro real_id(text) -%}
 {% set no_ids = definitions.identity.no_ids | map('lower') | list %}

@@ -108,7 +108,8 @@ class Model:
 def model_files() -> dict[str, Path]:
     """Table name to file, layer by layer. A file is a model when its header names a scope.
 
-    The tables of a layer do not read each other, but for identity, where the second reads the first.
+    The tables of a layer do not read each other, but for identity, where the second reads the first, and for the totals
+    of int_user_engagement, which come after it.
     """
     return {
         path.stem: path

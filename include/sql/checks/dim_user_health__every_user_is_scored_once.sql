@@ -1,6 +1,22 @@
 -- There are as many rows as users in staging, and every user in scope has one.
 select null as user_id, scored.users as users_scored, staged.users as users_staged
-from (select count(*) as users from next__dim_user_health) as scored
+from (
+    -- The rows that stay are counted as all of them without those in scope: to look each up would cost more.
+    select sum(users) as users
+    from (
+        select count(*) as users from building__dim_user_health
+        union all
+        select n.users
+        from run_state as r
+        inner join (select count(*) as users from dim_user_health) as n on r.everything = 0
+        union all
+        select -count(*)
+        from run_state as r
+        cross join scope__dim_user_health as s
+        {{ db.join }} dim_user_health as h on s.user_id = h.user_id
+        where r.everything = 0
+    ) as parts
+) as scored
 cross join (select count(*) as users from stg_users) as staged
 where scored.users <> staged.users
 union all

@@ -2,7 +2,7 @@
 -- grain: user_id
 -- scope: user_id
 -- changes: user_id, cohort_month
--- indexes: cohort_month
+-- cluster: cohort_month, utm_source, utm_campaign, user_id
 -- words: funnel
 {% set steps = definitions.funnel.steps %}
 {% set first = steps[0] %}

@@ -1,24 +1,65 @@
--- Every day on which a signed-up user was active.
--- grain: activity_day, user_id
+-- Every day on which a signed-up user was active, and how long they had been away before it.
+-- grain: user_id, activity_day
 -- scope: user_id, activity_day
--- changes: user_id, cohort_month, activity_month
--- cluster: activity_day, user_id
--- indexes: user_id, activity_day
--- words: active
+-- changes: user_id, cohort_month, activity_month, activity_day, days_since_active, new_days
+-- cluster: activity_day, cohort_month, days_since_active, new_days, user_id
+-- words: active, features
+{% set month = definitions.active.month_days %}
 with active_days as (
-    select s.activity_day, s.user_id, u.signup_month as cohort_month, count(*) as events
+    select
+        s.activity_day,
+        s.user_id,
+        u.signup_month as cohort_month,
+        u.signup_day,
+        count(*) as events,
+        -- A feature counts with the first event of the month that names it.
+        sum(case when e.event_type = 'feature_used' and not exists (
+            select 1
+            from stg_events as o
+            where o.user_id = e.user_id
+                and o.event_day >= {{ db.greatest('u.signup_day', words.first_day_of_month('s.activity_day')) }}
+                and o.event_day <= e.event_day
+                and (o.event_day < e.event_day or o.event_id < e.event_id)
+                and o.feature_name = e.feature_name
+                and o.event_type = 'feature_used'
+        ) then 1 else 0 end) as new_features
     from scope__int_user_engagement as s
     {{ db.join }} stg_users as u on s.user_id = u.user_id
     {{ db.join }} stg_events as e on s.user_id = e.user_id and s.activity_day = e.event_day
     where {{ words.is_active('e', 's.activity_day', 'u') }}
-    group by s.user_id, s.activity_day, u.signup_month
+    group by s.user_id, s.activity_day, u.signup_month, u.signup_day
+),
+
+absences as materialized (
+    -- Else SQLite looks for the day before wherever it is mentioned.
+    select
+        d.activity_day,
+        d.user_id,
+        d.cohort_month,
+        d.signup_day,
+        d.events,
+        d.new_features,
+        d.activity_day - (
+            select max(e.event_day)
+            from stg_events as e
+            where e.user_id = d.user_id
+                and e.event_day >= {{ db.greatest('d.signup_day', 'd.activity_day - ' ~ words.looks_back()) }}
+                and e.event_day < d.activity_day
+                and e.is_meaningful = 1
+        ) as gap_days
+    from active_days as d
 )
 
+-- Who has not been there as long as anybody looks back has been away for so long, like who has never been there.
 select
     activity_day,
     user_id,
     {{ db.date_of_day('activity_day') }} as activity_date,
     {{ db.month_of_day('activity_day') }} as activity_month,
     cohort_month,
+    coalesce(gap_days, {{ words.looks_back() }}) as days_since_active,
+    -- For so many days from a user's first one on they count as new.
+    case when gap_days is null then {{ db.greatest(month ~ ' + signup_day - activity_day', 0) }} else 0 end as new_days,
+    new_features,
     events
-from active_days
+from absences

@@ -5,7 +5,7 @@
 {% set f = definitions.funnel %}
 with people as (
     select
-        p.cohort_month,
+        s.cohort_month,
         p.utm_source,
         p.utm_campaign,
         {% for step in f.steps %}
@@ -13,7 +13,7 @@ with people as (
         {% endfor %}
     from scope__fct_acquisition_funnel_by_channel as s
     {{ db.join }} int_funnel_steps as p on s.cohort_month = p.cohort_month
-    group by p.cohort_month, p.utm_source, p.utm_campaign
+    group by s.cohort_month, p.utm_source, p.utm_campaign
 )
 
 select

@@ -22,20 +22,16 @@ months as (
 ),
 
 activity as (
-    select e.cohort_month, m.activity_month, count(distinct e.user_id) as active_users, count(*) as active_user_days
+    -- A user is counted on their first active day of the month: they had been away since before it began.
+    select
+        t.cohort_month,
+        m.activity_month,
+        sum(case when t.activity_day - t.days_since_active < m.first_day then t.users else 0 end) as active_users,
+        sum(t.users) as active_user_days,
+        sum(t.new_features) as features_used
     from months as m
-    {{ db.join }} int_user_engagement as e on e.activity_day between m.first_day and m.last_day
-    group by e.cohort_month, m.activity_month
-),
-
-features as (
-    select cohort_month, activity_month, count(*) as features_used
-    from (
-        select distinct f.cohort_month, m.activity_month, f.user_id, f.feature_name
-        from months as m
-        {{ db.join }} int_feature_usage as f on f.activity_day between m.first_day and m.last_day
-    ) as user_features
-    group by cohort_month, activity_month
+    {{ db.join }} int_user_engagement_totals as t on t.activity_day between m.first_day and m.last_day
+    group by t.cohort_month, m.activity_month
 )
 
 select
@@ -45,15 +41,14 @@ select
     c.cohort_size,
     coalesce(a.active_users, 0) as active_users,
     coalesce(a.active_user_days, 0) as active_user_days,
-    coalesce(f.features_used, 0) as features_used,
+    coalesce(a.features_used, 0) as features_used,
     m.days_observed,
     {{ db.ratio('coalesce(a.active_users, 0)', 'c.cohort_size') }} as retention_rate,
     {{ db.ratio('coalesce(a.active_user_days, 0)', 'm.days_observed') }} as avg_dau,
     {{ db.ratio('coalesce(a.active_user_days, 0)', 'm.days_observed * a.active_users') }} as stickiness,
-    {{ db.ratio('coalesce(f.features_used, 0)', 'a.active_users') }} as avg_features_used,
+    {{ db.ratio('coalesce(a.features_used, 0)', 'a.active_users') }} as avg_features_used,
     m.is_complete
 from months as m
 inner join cohorts as c on c.cohort_month <= m.activity_month
 inner join calendar_months as b on c.cohort_month = b.month
 left join activity as a on c.cohort_month = a.cohort_month and m.activity_month = a.activity_month
-left join features as f on c.cohort_month = f.cohort_month and m.activity_month = f.activity_month

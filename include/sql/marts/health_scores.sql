@@ -1,24 +1,24 @@
 {#- The end of dim_user_health: from what a user did to points, a status, and who needs a call. -#}
 facts as (
     select
-        u.user_id,
-        u.cohort_month,
-        u.as_of_day - u.signup_day as days_since_signup,
-        u.as_of_day - u.last_active_day as days_since_active,
-        u.last_active_day,
-        p.plan_name,
-        coalesce(p.is_paying, 0) as is_paying,
-        coalesce(a.active_days, 0) as active_days,
-        coalesce(f.features_used, 0) as features_used,
-        coalesce(w.weeks, 0) as steady_weeks
-    from users as u
-    left join activity as a on u.user_id = a.user_id
-    left join steady_weeks as w on u.user_id = w.user_id
-    left join features as f on u.user_id = f.user_id
-    left join plans as p on u.user_id = p.user_id and p.place = 1
+        user_id,
+        cohort_month,
+        as_of_day - signup_day as days_since_signup,
+        as_of_day - ever_active_day as days_since_active,
+        ever_active_day as last_active_day,
+        plan_name,
+        coalesce(is_paying, 0) as is_paying,
+        active_days,
+        features_used,
+        {% for week in range(up.weeks) %}
+        {{ '+ ' if not loop.first }}case when active_days_week_{{ week }} >= {{ up.active_days_each_week }} then 1 else 0 end
+        {% endfor %}
+        as steady_weeks
+    from plans
+    where place = 1
 ),
 
-scores as (
+scores as materialized (
     select
         *,
         {{ db.real(h.active_days.points) }} * {{ db.least('active_days', h.active_days.target) }} / {{ h.active_days.target }}

@@ -1,22 +1,22 @@
--- A month is counted again when a day of it, or one that its days look back to, came, went or changed,
-{% set look_back = 2 * definitions.active.month_days - 1 %}
-with touched as (
-    select activity_month as month from changed__int_user_engagement
-    union
-    -- when somebody signed up on another day, and is new for longer or shorter,
-    select signup_month as month from changed__stg_users
+-- A day is counted again when one that it looks back to came, went or changed,
+{% set month = definitions.active.month_days %}
+with numbers as (
+{{ words.numbers([31, 2 * month] | max) }}
+),
+
+changed_days as (
+    select distinct activity_day from changed__int_user_engagement_totals
 )
 
-select m.month
-from run_state as r
-cross join touched as t
-inner join calendar_months as c on t.month = c.month
-inner join calendar_months as m
-    on m.month between c.month and r.as_of_month and m.first_day <= c.last_day + {{ look_back }}
+select {{ db.date_of_day('t.activity_day + n.number') }} as activity_date
+from changed_days as t
+inner join numbers as n on n.number < {{ 2 * month }}
+inner join run_state as r on t.activity_day + n.number <= r.as_of_day
 union
--- or when the as-of day moves on through it.
-select m.month
+-- or when the as-of day moves on to it or past it.
+select {{ db.date_of_day('m.first_day + n.number') }}
 from run_state as r
-inner join calendar_months as m
-    on m.month between coalesce(r.published_month, r.as_of_month) and r.as_of_month
-where r.published_day is null or r.published_day < r.as_of_day
+inner join calendar_months as m on m.first_day <= r.as_of_day and m.last_day > r.published_day
+inner join numbers as n
+    on m.first_day + n.number <= m.last_day
+    and m.first_day + n.number > r.published_day and m.first_day + n.number <= r.as_of_day

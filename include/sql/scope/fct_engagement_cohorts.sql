@@ -1,7 +1,5 @@
 -- A month is counted again when a day of it came, went or changed,
-select activity_month from changed__int_user_engagement
-union
-select activity_month from changed__int_feature_usage
+select activity_month from changed__int_user_engagement_totals
 union
 -- when the members of a cohort did: its size stands in every month that it has lived,
 select m.month
