@@ -146,7 +146,7 @@ def run_and_die(place: Place, day: date, run_id: str, statement: int | None, sec
 
 @pytest.mark.slow
 @pytest.mark.every_engine
-def test_a_run_that_is_killed_at_any_moment_is_finished_by_the_next(warehouse: Callable[..., Warehouse]) -> None:
+def test_any_killed_run_is_finished_by_the_next(warehouse: Callable[..., Warehouse]) -> None:
     """Fifty days, the run of each killed once; beside it a company whose runs are not."""
     calm, struck = warehouse(company()), warehouse(company())
     for each in (calm, struck):
@@ -193,7 +193,7 @@ def test_a_run_that_is_killed_at_any_moment_is_finished_by_the_next(warehouse: C
 
 @pytest.mark.slow
 @pytest.mark.every_engine
-def test_readers_see_one_runs_tables_and_are_never_refused(warehouse: Callable[..., Warehouse]) -> None:
+def test_readers_of_any_engine_see_one_runs_tables_and_are_never_refused(warehouse: Callable[..., Warehouse]) -> None:
     w = warehouse(company())
     engine = w.place.engine
     w.run(*LOADED)
