@@ -86,7 +86,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, history: Path) -> Iterator
     # Retries as often as a run has steps: enough of them to outlast a run that is waited for.
     project.edit(
         "dags/saas_growth.py",
-        '"retries": 2, "retry_delay": timedelta(seconds=30)',
+        '"retries": 5, "retry_delay": timedelta(seconds=30)',
         '"retries": 9, "retry_delay": timedelta(seconds=1)',
     )
     project.edit("plugins/growth/operators.py", "poke_interval=15", "poke_interval=5")

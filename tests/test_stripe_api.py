@@ -705,6 +705,22 @@ def test_daily_runs_with_skips_repeats_and_faults_end_where_the_account_is(
     assert len(list(world.folder.glob("subscriptions-*"))) == 1
 
 
+def test_a_worker_whose_folder_is_empty_lands_no_new_beginning(
+    world: World, warehouse: Callable[..., Warehouse]
+) -> None:
+    world.account.create(subscription("sub_1", since=at("2024-06-01")))
+    there = warehouse(world.source())
+    there.run(YESTERDAY)
+    before = there.query("select * from raw_subscriptions")
+    assert before
+    for kept in world.folder.iterdir():
+        kept.unlink()
+    with pytest.raises(UserError, match="holds nothing of what it kept: name the folder that all workers share"):
+        there.run(DAY)
+    assert there.query("select * from raw_subscriptions") == before
+    assert not list(world.folder.glob("subscriptions-*"))
+
+
 # --- The connection and the library ---
 
 

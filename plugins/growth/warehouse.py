@@ -237,6 +237,7 @@ def land(
     left_out = 0
     between = (days.first.isoformat(), days.last.isoformat())
     refuse_other_source(connection, source)
+    _refuse_lost_folder(connection, source)
     seconds = 0.0
     # What takes long, such as asking an API, is over before others have to wait.
     pieces = iter(source.pieces(*days))
@@ -291,6 +292,16 @@ def refuse_other_source(connection: Connection, source: Source) -> None:
         raise UserError(
             f"The warehouse holds batches of source {other}, this run would land {source.name}:"
             " name another file with WAREHOUSE=, or go back to that source."
+        )
+
+
+def _refuse_lost_folder(connection: Connection, source: Source) -> None:
+    """What a source keeps in a folder is there on each worker: one without it would begin anew, with other batches."""
+    landed = "select 1 from raw_batches where table_name = 'raw_subscriptions' and rows_landed > 0 limit 1"
+    if getattr(source, "keeps_nothing", False) and connection.execute(landed).fetchone():
+        raise UserError(
+            f"The source {source.name} has landed before, and this worker's folder holds nothing of what it kept:"
+            " name the folder that all workers share with SAAS_GROWTH_STRIPE_FOLDER."
         )
 
 

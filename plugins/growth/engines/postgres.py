@@ -22,6 +22,7 @@ SCHEMA = "saas_growth"
 STATEMENT_SECONDS = 3600
 """The longest that a statement may take, unless the connection's options say otherwise."""
 READ_SECONDS = 60
+CHECK_SECONDS = 10
 LARGE_SHARE = 0.1
 """Of a table, what is added before it is looked at again by the planner: no run waits for autovacuum."""
 
@@ -145,6 +146,11 @@ class Postgres(Engine):
         connection = PostgresConnection(raw, Cursor)
         # Statements are long and many rather than slow: to compile them takes more than to run them.
         connection.execute("set jit = off")
+        # Of a worker that was killed the server would learn when a statement ends: until then it keeps the locks.
+        connection.execute(
+            "select set_config(name, ?, false) from pg_settings where name = 'client_connection_check_interval'",
+            (f"{CHECK_SECONDS}s",),
+        )
         connection.execute(
             "select set_config('search_path', ?, false) where current_setting('search_path') = '\"$user\", public'",
             (SCHEMA,),

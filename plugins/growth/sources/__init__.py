@@ -66,7 +66,8 @@ class Source(Protocol):
     last_day: date | None
     """The last day that has a batch; None where every whole day has one."""
 
-    # A source that keeps what it was told has a method forget(ids) as well, for people who are erased.
+    # A source that keeps what it was told in a folder has a method forget(ids) as well, for people who are erased, and
+    # a property keeps_nothing: whether the folder is empty.
 
     def pieces(self, first: date, last: date) -> Iterator[Mapping[str, pd.DataFrame]]:
         """All batches of the days from first to last, both included, in pieces that fit into memory.

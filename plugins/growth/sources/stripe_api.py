@@ -205,6 +205,11 @@ class StripeApi:
         """The day of the first full list; the last whole day where there is none yet."""
         return min(self._days("subscriptions"), default=self._last_whole_day())
 
+    @property
+    def keeps_nothing(self) -> bool:
+        """Whether the folder holds nothing of what Stripe has said."""
+        return not self._days("subscriptions")
+
     def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
         """The batches of the days from first to last, one after the other, as `growth.sources.Source` says."""
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]

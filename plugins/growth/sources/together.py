@@ -31,6 +31,11 @@ class Together:
         days = [source.last_day for source in self.sources.values()]
         return None if None in days else max(days)
 
+    @property
+    def keeps_nothing(self) -> bool:
+        """Whether a source that keeps what it was told has nothing of it."""
+        return any(getattr(source, "keeps_nothing", False) for source in self.sources.values())
+
     def forget(self, ids: Collection[str]) -> int:
         """Take what some ids name out of what sources have kept; gives how much went."""
         return sum(source.forget(ids) for source in self.sources.values() if hasattr(source, "forget"))
