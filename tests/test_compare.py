@@ -339,7 +339,7 @@ def test_a_warehouse_that_has_nothing_to_compare_is_one_sentence(compared, wareh
     with pytest.raises(UserError, match=r"^There is no warehouse .*none\.db: make run builds it\.$"):
         compared(line, warehouse=tmp_path / "none.db")
     (tmp_path / "empty.db").touch()
-    with pytest.raises(UserError, match=r"^The file .*empty\.db is no warehouse yet: make run builds it\.$"):
+    with pytest.raises(UserError, match=r"^The warehouse .*empty\.db is none yet: make run builds it\.$"):
         compared(line, warehouse=tmp_path / "empty.db")
     (tmp_path / "text.db").write_text("no database, but long enough to be looked at" * 50)
     with pytest.raises(UserError, match=r"text\.db is not a SQLite database: name another file"):

@@ -278,13 +278,17 @@ def test_a_writer_is_waited_for(warehouse: Callable[..., Warehouse], other_write
     w.run(*LOADED)
     w.close()
     release = other_writer(w.place)
-    runner = threading.Thread(target=w.run, args=(NEXT,))
+
+    def run() -> None:
+        w.run(NEXT)
+        w.close()
+
+    runner = threading.Thread(target=run)
     runner.start()
     time.sleep(1)
     assert runner.is_alive()
     release.set()
     runner.join(60)
-    w.close()
     assert w.query("select published_date from run_state") == [(NEXT.isoformat(),)]
 
 

@@ -69,7 +69,10 @@ def test_nothing_is_left_of_a_hundred_people(warehouse: Callable[..., Warehouse]
     gone = Random(1).sample(users, 100)
     emails = {e for (u, e) in w.query("select user_id, email from raw_users") if u in gone and e}
     names = {*gone, *emails, *(f"former {u}" for u in gone)}
-    assert in_files(w, {gone[0]})
+    # DuckDB packs text, so that nobody finds it by its letters: there it counts that the file is another one.
+    packs = w.place.kind == "duckdb"
+    assert packs or in_files(w, {gone[0]})
+    file = w.path.stat().st_ino if packs else None
     assert cells_that_name(w, names)
 
     found = erase(w.place, w.connection, w.sql, gone[:1], RUN)
@@ -79,6 +82,7 @@ def test_nothing_is_left_of_a_hundred_people(warehouse: Callable[..., Warehouse]
 
     assert cells_that_name(w, names) == []
     assert in_files(w, names) == []
+    assert not packs or w.path.stat().st_ino != file
     assert verify(w.place, w.sql).differences == []
     assert w.query("select count(*) from dim_user_health") == [(len(users) - 100,)]
     assert (
