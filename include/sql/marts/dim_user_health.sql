@@ -5,6 +5,14 @@
 -- words: health, at_risk, upsell_ready, active, subscriptions
 {% set h = definitions.health %}
 {% set up = definitions.upsell_ready %}
+{% macro runs(c) %}
+{{ c }}.start_day <= (select as_of_day from run_state)
+        and {{ c }}.status not in ({{ definitions.subscriptions.having("never") | values }})
+        and (
+            {{ c }}.end_day > (select as_of_day from run_state)
+            or ({{ c }}.end_day is null and {{ c }}.status not in ({{ definitions.subscriptions.having("ended") | values }}))
+        )
+{%- endmacro %}
 with activity as (
     select
         s.user_id,
@@ -44,23 +52,17 @@ uses as materialized (
     from activity as a
 ),
 
-plans as (
-    -- With each user the subscriptions that run on the as-of day, the dearest one first.
-    select
-        u.*,
-        c.plan_name,
-        c.is_paying,
-        row_number() over (
-            partition by u.user_id order by c.is_paying desc, c.mrr desc, c.start_day desc, c.subscription_id
-        ) as place
-    from uses as u
-    left join stg_subscriptions as c
-        on u.user_id = c.user_id and c.start_day <= u.as_of_day
-        and c.status not in ({{ definitions.subscriptions.having("never") | values }})
-        and (
-            c.end_day > u.as_of_day
-            or (c.end_day is null and c.status not in ({{ definitions.subscriptions.having("ended") | values }}))
+dearest_plans as (
+    select c.user_id, c.plan_name, c.is_paying
+    from stg_subscriptions as c
+    where {{ runs('c') }} and not exists (
+        select 1
+        from stg_subscriptions as o
+        where o.user_id = c.user_id and {{ runs('o') }} and (
+            (o.is_paying, o.mrr, o.start_day) > (c.is_paying, c.mrr, c.start_day)
+            or ((o.is_paying, o.mrr, o.start_day) = (c.is_paying, c.mrr, c.start_day) and o.subscription_id < c.subscription_id)
         )
+    )
 ),
 
 {% include 'marts/health_scores.sql' %}

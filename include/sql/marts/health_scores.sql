@@ -1,21 +1,21 @@
 {#- The end of dim_user_health: from what a user did to points, a status, and who needs a call. -#}
 facts as (
     select
-        user_id,
-        cohort_month,
-        as_of_day - signup_day as days_since_signup,
-        as_of_day - ever_active_day as days_since_active,
-        ever_active_day as last_active_day,
-        plan_name,
-        coalesce(is_paying, 0) as is_paying,
-        active_days,
-        features_used,
+        u.user_id,
+        u.cohort_month,
+        u.as_of_day - u.signup_day as days_since_signup,
+        u.as_of_day - u.ever_active_day as days_since_active,
+        u.ever_active_day as last_active_day,
+        p.plan_name,
+        coalesce(p.is_paying, 0) as is_paying,
+        u.active_days,
+        u.features_used,
         {% for week in range(up.weeks) %}
-        {{ '+ ' if not loop.first }}case when active_days_week_{{ week }} >= {{ up.active_days_each_week }} then 1 else 0 end
+        {{ '+ ' if not loop.first }}case when u.active_days_week_{{ week }} >= {{ up.active_days_each_week }} then 1 else 0 end
         {% endfor %}
         as steady_weeks
-    from plans
-    where place = 1
+    from uses as u
+    left join dearest_plans as p on u.user_id = p.user_id
 ),
 
 scores as materialized (
