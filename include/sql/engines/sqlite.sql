@@ -114,6 +114,9 @@ create temp table {{ name }} as
 {#- What keeps a query from being taken apart by the one around it: nothing is needed here. -#}
 {%- set fence = '' -%}
 
+{#- A condition that holds for most rows, where a planner has no statistics of it. -#}
+{%- macro likely(condition) -%} {{ condition }} {%- endmacro -%}
+
 {#- Rows that the table has not, by its key: the query is what is called with. -#}
 {%- macro insert_new(table, columns) -%}
 insert or ignore into {{ table }} ({{ columns | join(', ') }})
