@@ -38,6 +38,9 @@ delete from incoming where ({{ t.key | join(', ') }}) in (select {{ t.key | join
 select distinct {{ t.changes | join(', ') }} from {{ side }}
 {% endcall %}
 {% endfor %}
+{% if t.changes %}
+{{ db.count_rows('changed__' ~ t.name) }}
+{% endif %}
 delete from {{ t.name }} where ({{ t.key | join(', ') }}) in (select {{ t.key | join(', ') }} from gone);
 insert into {{ t.name }} ({{ t.columns | join(', ') }})
 select {{ t.columns | join(', ') }} from incoming {{ db.in_order(t.key) }};
