@@ -17,6 +17,7 @@ delete from scope__{{ t.name }};
 {{ scope_query }}
 {% endcall %}
 {{ db.count_rows('scope__' ~ t.name) }}
+{{ db.plan_for('scope__' ~ t.name, t.name) }}
 
 {{ db.scratch('incoming', query) }}
 {% if t.changes %}
