@@ -10,6 +10,7 @@ select distinct batch_date from raw_batches
 where batch_date between :first_day and :last_day
 order by batch_date
 {% endcall %}
+{{ db.count_rows('scope_batches') }}
 {% endif %}
 
 delete from scope__{{ t.name }};
