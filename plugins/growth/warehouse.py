@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _EPOCH = date(1970, 1, 1)
 _CALENDAR = ("month", "month_number", "first_day", "last_day")
+UNMAPPED_LENGTH = 200
 _CALENDAR_YEARS = range(1990, 2101)
 
 
@@ -324,6 +325,8 @@ def _put_in_scope(connection: Connection, where: str, parameters: tuple[str, ...
 
 def _count_unmapped(connection: Connection, frame: pd.DataFrame) -> None:
     names = ", ".join(UNMAPPED_COLUMNS)
+    # As much of a name as anybody reads: it is part of a key, which may not be of any length.
+    frame = frame.assign(event_name=frame["event_name"].str.slice(0, UNMAPPED_LENGTH))
     connection.executemany(
         f"insert into {UNMAPPED} ({names}) values (?, ?, ?, ?)"
         " on conflict (batch_date, source_file, event_name)"

@@ -82,9 +82,12 @@ create table if not exists {{ name }} (
 );
 {%- endmacro -%}
 
-{#- A table of raw rows, a model's, or one that may name as many rows as these have. It is read by columns: a key
+{#- A table of raw rows or a model's. It is read by columns: a key
     would cost more than all else that is done with it. -#}
 {%- macro create_large_table(name, columns, key) -%} {{ create_log(name, columns, key) }} {%- endmacro -%}
+
+{#- A table that is filled and emptied by each run. -#}
+{%- macro create_work_table(name, columns, key) -%} {{ create_log(name, columns, key) }} {%- endmacro -%}
 
 {#- A table that rows are only added to, and that may hold one twice. -#}
 {%- macro create_log(name, columns, filled=()) -%}
@@ -120,6 +123,12 @@ create or replace temp table {{ name }} as
 
 {#- What keeps a query from being taken apart by the one around it: nothing is needed here. -#}
 {%- set fence = '' -%}
+
+{#- How to join what is in scope with the rest, for the rest of the transaction: every row is read in any case. -#}
+{%- macro plan_for(scope, table) -%} {%- endmacro -%}
+
+{#- A condition that holds for most rows, where a planner has no statistics of it. -#}
+{%- macro likely(condition) -%} {{ condition }} {%- endmacro -%}
 
 {#- Rows that the table has not, by its key: the query is what is called with. -#}
 {%- macro insert_new(table, columns) -%}

@@ -88,26 +88,53 @@ create table if not exists {{ name }} (
 );
 {%- endmacro -%}
 
-{#- A table of raw rows, a model's, or one that may name as many rows as these have. -#}
-{%- macro create_large_table(name, columns, key) -%} {{ create_table(name, columns, key) }} {%- endmacro -%}
+{#- Text that may be of any length, such as an id: no key and no ordinary index holds what is longer than 2,700 bytes.
+    A hash index takes it, of one column, and for nothing but equality. -#}
+{%- macro is_long(column) -%}
+{{ 'long' if column in ('id', 'row_key') or column.endswith(('_id', '_source', '_campaign', '_file')) }}
+{%- endmacro -%}
+{%- macro short(columns) -%}
+{% for column in columns if not is_long(column) %}{{ ', ' if not loop.first }}{{ column }}{% endfor %}
+{%- endmacro -%}
+
+{#- A table of raw rows or a model's. Where its key may be long, each of its ids is found by itself. -#}
+{%- macro create_large_table(name, columns, key) -%}
+{% if short(key).split(', ') == key | list %}
+{{ create_table(name, columns, key) }}
+{% else %}
+{{ create_work_table(name, columns, key) }}
+{% if not is_long(key[0]) %}
+{{ create_index(name, key) }}
+{% endif %}
+{% for column in key if column == 'id' or column.endswith('_id') %}
+{{ create_index(name, [column]) }}
+{% endfor %}
+{% endif %}
+{%- endmacro -%}
+
+{#- A table that is filled and emptied by each run, and read as a whole. -#}
+{%- macro create_work_table(name, columns, key) -%} {{ create_log(name, columns, key) }} {%- endmacro -%}
 
 {#- A table that rows are only added to, and that may hold one twice. -#}
-{%- macro create_log(name, columns) -%}
+{%- macro create_log(name, columns, filled=()) -%}
 create table if not exists {{ name }} (
     {% for column, type in columns.items() %}
-    {{ column }} {{ types[type] }}{{ ',' if not loop.last }}
+    {{ column }} {{ types[type] }}{{ ' not null' if column in filled }}{{ ',' if not loop.last }}
     {% endfor %}
 );
 {%- endmacro -%}
 
+{#- That no row is there twice is not asked for: a run has the warehouse for itself, and checks tell. -#}
 {%- macro create_index(table, columns, is_unique=false) -%}
-create {{ 'unique ' if is_unique }}index if not exists {{ table }}_{{ columns | join('_') }} on {{ table }} ({{ columns | join(', ') }});
+{% if is_long(columns[0]) %}
+create index if not exists {{ table }}_{{ columns[0] }} on {{ table }} using hash ({{ columns[0] }});
+{% elif not is_unique %}
+create index if not exists {{ table }}_{{ short(columns).replace(', ', '_') }} on {{ table }} ({{ short(columns) }});
+{% endif %}
 {%- endmacro -%}
 
-{#- An index of raw rows by an id, which may be longer than what an ordinary index takes. -#}
-{%- macro create_raw_index(table, column) -%}
-create index if not exists {{ table }}_{{ column }} on {{ table }} using hash ({{ column }});
-{%- endmacro -%}
+{#- An index of raw rows by an id. -#}
+{%- macro create_raw_index(table, column) -%} {{ create_index(table, [column]) }} {%- endmacro -%}
 
 {#- With the views that read it: all are made anew together. -#}
 {%- macro drop_view(name) -%} drop view if exists {{ name }} cascade; {%- endmacro -%}
@@ -143,6 +170,20 @@ $$;
 {#- What keeps a query from being taken apart by the one around it: each mention of a column would compute it again. -#}
 {%- set fence = '\noffset 0' -%}
 
+{#- How to join what is in scope with the rest, for the rest of the transaction: where most of a table is in scope, no
+    row is looked up by itself. The planner takes two columns that name a row together for two that have nothing to do
+    with each other, and the rows that it finds for far fewer than there are. -#}
+{%- macro plan_for(scope, table) -%}
+select set_config('enable_nestloop', 'off', true)
+from pg_class
+where oid = cast('{{ table }}' as regclass)
+    and (select count(*) from {{ scope }}) > greatest(reltuples / 10, 1000);
+{%- endmacro -%}
+
+{#- A condition that holds for most rows. Of what it has no statistics of, PostgreSQL takes one row in 200 to be so,
+    several times over a single one, which it would read a whole table beside again and again. -#}
+{%- macro likely(condition) -%} case when {{ condition }} then 1 else 0 end <> 0 {%- endmacro -%}
+
 {#- Rows that the table has not, by its key: the query is what is called with. -#}
 {%- macro insert_new(table, columns) -%}
 insert into {{ table }} ({{ columns | join(', ') }})
@@ -153,8 +194,11 @@ on conflict do nothing;
 {#- The same into a large table, whose columns are its key. -#}
 {%- macro insert_keys(table, columns) -%}
 insert into {{ table }} ({{ columns | join(', ') }})
+select {{ columns | join(', ') }} from (
 {{ caller() | trim }}
-on conflict do nothing;
+) as given ({{ columns | join(', ') }})
+except
+select {{ columns | join(', ') }} from {{ table }};
 {%- endmacro -%}
 
 {#- The same into one that is empty, each key once. -#}

@@ -72,8 +72,11 @@ create table if not exists {{ name }} (
 ) without rowid;
 {%- endmacro -%}
 
-{#- A table of raw rows, a model's, or one that may name as many rows as these have. -#}
+{#- A table of raw rows or a model's. -#}
 {%- macro create_large_table(name, columns, key) -%} {{ create_table(name, columns, key) }} {%- endmacro -%}
+
+{#- A table that is filled and emptied by each run. -#}
+{%- macro create_work_table(name, columns, key) -%} {{ create_table(name, columns, key) }} {%- endmacro -%}
 
 {#- A table that rows are only added to, and that may hold one twice. -#}
 {%- macro create_log(name, columns) -%}
@@ -113,6 +116,12 @@ create temp table {{ name }} as
 
 {#- What keeps a query from being taken apart by the one around it: nothing is needed here. -#}
 {%- set fence = '' -%}
+
+{#- How to join what is in scope with the rest, for the rest of the transaction: here it is always the small one first. -#}
+{%- macro plan_for(scope, table) -%} {%- endmacro -%}
+
+{#- A condition that holds for most rows, where a planner has no statistics of it. -#}
+{%- macro likely(condition) -%} {{ condition }} {%- endmacro -%}
 
 {#- Rows that the table has not, by its key: the query is what is called with. -#}
 {%- macro insert_new(table, columns) -%}

@@ -78,5 +78,5 @@ after_{{ step.name }} as (
             as {{ step.name }}_ms,
         case when {{ reached }} then p.latest_ms end as {{ step.name }}_latest_ms
     from ranked_{{ step.name }} as p
-    where p.place = 1
+    where {{ db.likely('p.place = 1') }}
 ),

@@ -22,7 +22,7 @@
     'definitions_hash': text, 'prepared_hash': text, 'everything': int, 'revision': int}, ['"only"']) }}
 {% call db.insert_new('run_state', ['"only"', 'everything', 'revision']) %}values (1, 0, 0){% endcall %}
 {{ db.create_table('scope_batches', {'batch_date': text}, ['batch_date']) }}
-{{ db.create_large_table('replaced_users', {'user_id': text}, ['user_id']) }}
+{{ db.create_work_table('replaced_users', {'user_id': text}, ['user_id']) }}
 {{ db.create_table('built', {'table_name': text, 'revision': int, 'definitions_hash': text}, ['table_name']) }}
 {{ db.create_table('run_steps', {'dag_id': text, 'run_id': text, 'task_id': text,
     'rows_removed': int, 'rows_written': int, 'sql_seconds': real}, ['dag_id', 'run_id', 'task_id']) }}
@@ -43,11 +43,11 @@
 {% if t.key != t.grain %}
 {{ db.create_index(t.name, t.grain, is_unique=true) }}
 {% endif %}
-{{ db.create_large_table('scope__' ~ t.name, t.types_of(t.scope), t.scope) }}
+{{ db.create_work_table('scope__' ~ t.name, t.types_of(t.scope), t.scope) }}
 {% if t.changes %}
-{{ db.create_large_table('changed__' ~ t.name, t.types_of(t.changes), t.changes) }}
+{{ db.create_work_table('changed__' ~ t.name, t.types_of(t.changes), t.changes) }}
 {% endif %}
 {% if t.layer == 'marts' %}
-{{ db.create_large_table('building__' ~ t.name, t.types, t.key) }}
+{{ db.create_work_table('building__' ~ t.name, t.types, t.key) }}
 {% endif %}
 {% endfor %}

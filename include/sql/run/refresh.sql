@@ -10,6 +10,7 @@ select distinct batch_date from raw_batches
 where batch_date between :first_day and :last_day
 order by batch_date
 {% endcall %}
+{{ db.count_rows('scope_batches') }}
 {% endif %}
 
 delete from scope__{{ t.name }};
@@ -17,6 +18,7 @@ delete from scope__{{ t.name }};
 {{ scope_query }}
 {% endcall %}
 {{ db.count_rows('scope__' ~ t.name) }}
+{{ db.plan_for('scope__' ~ t.name, t.name) }}
 
 {{ db.scratch('incoming', query) }}
 {% if t.changes %}
@@ -38,6 +40,9 @@ delete from incoming where ({{ t.key | join(', ') }}) in (select {{ t.key | join
 select distinct {{ t.changes | join(', ') }} from {{ side }}
 {% endcall %}
 {% endfor %}
+{% if t.changes %}
+{{ db.count_rows('changed__' ~ t.name) }}
+{% endif %}
 delete from {{ t.name }} where ({{ t.key | join(', ') }}) in (select {{ t.key | join(', ') }} from gone);
 insert into {{ t.name }} ({{ t.columns | join(', ') }})
 select {{ t.columns | join(', ') }} from incoming {{ db.in_order(t.key) }};

@@ -33,7 +33,7 @@ arrivals as (
             order by t.batch_date, t.source_file, t.source_row
         ) as arrival_number
     from typed as t
-    where t.reject_reason is null
+    where {{ db.likely('t.reject_reason is null') }}
 )
 
 -- The person is whoever was behind the id at that moment.
@@ -55,4 +55,4 @@ select
     a.source_row
 from arrivals as a
 left join int_identities as i on a.id = i.id and i.from_ms <= a.event_ms and a.event_ms < i.until_ms
-where a.arrival_number = 1
+where {{ db.likely('a.arrival_number = 1') }}

@@ -40,7 +40,7 @@ states as (
         ) as place
     from typed as t
     left join int_identities as i on t.user_id = i.id
-    where t.reject_reason is null
+    where {{ db.likely('t.reject_reason is null') }}
 ),
 
 in_order as (
@@ -76,7 +76,7 @@ paid as (
         case when p.is_from_start = 1 then i.start_day else {{ db.greatest('p.dated_day', 'i.start_day') }} end as first_day
     from in_order as i
     inner join payments as p on i.subscription_id = p.subscription_id
-    where i.place = i.places and i.status not in ({{ s.having("trial", "never") | values }})
+    where {{ db.likely('i.place = i.places') }} and i.status not in ({{ s.having("trial", "never") | values }})
 )
 
 select
@@ -100,4 +100,4 @@ select
     i.source_row
 from in_order as i
 left join paid as p on i.subscription_id = p.subscription_id and p.price > 0
-where i.place = i.places
+where {{ db.likely('i.place = i.places') }}

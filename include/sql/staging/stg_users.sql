@@ -44,7 +44,7 @@ arrivals as (
     from typed as t
     inner join ids as p on t.user_id = p.user_id
     left join int_identities as i on p.user_id = i.id
-    where t.reject_reason is null and coalesce(i.person_id, p.user_id) = p.person_id
+    where {{ db.likely('t.reject_reason is null') }} and {{ db.likely('coalesce(i.person_id, p.user_id) = p.person_id') }}
 ),
 
 signups as (
@@ -52,7 +52,7 @@ signups as (
         *,
         row_number() over (partition by person_id order by signup_ms, user_id) as place
     from arrivals
-    where arrivals_after = 1
+    where {{ db.likely('arrivals_after = 1') }}
 )
 
 select
@@ -71,4 +71,4 @@ select
     source_file,
     source_row
 from signups
-where place = 1
+where {{ db.likely('place = 1') }}

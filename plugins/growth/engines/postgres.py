@@ -23,6 +23,8 @@ STATEMENT_SECONDS = 3600
 """The longest that a statement may take, unless the connection's options say otherwise."""
 READ_SECONDS = 60
 CHECK_SECONDS = 10
+WORK_MEMORY = "64MB"
+"""What a join or a sort may take, unless the server or the connection's options say otherwise."""
 LARGE_SHARE = 0.1
 """Of a table, what is added before it is looked at again by the planner: no run waits for autovacuum."""
 
@@ -151,6 +153,11 @@ class Postgres(Engine):
             "select set_config(name, ?, false) from pg_settings where name = 'client_connection_check_interval'",
             (f"{CHECK_SECONDS}s",),
         )
+        # Rows of a first load are joined in memory: with the 4 MB of a server that nobody has set up, the planner looks
+        # up each row by itself rather.
+        connection.execute(
+            "select set_config('work_mem', ?, false) where current_setting('work_mem') = '4MB'", (WORK_MEMORY,)
+        )
         connection.execute(
             "select set_config('search_path', ?, false) where current_setting('search_path') = '\"$user\", public'",
             (SCHEMA,),
@@ -203,6 +210,9 @@ class Postgres(Engine):
             ).fetchone()
             if added > LARGE_SHARE * known:
                 connection.execute(f"analyze {table}")
+        # Of a table that nobody has looked at it takes hundreds of rows for granted: of one row, everything hundreds
+        # of times.
+        connection.execute("analyze run_state, raw_batches, calendar_months")
 
     def scrub(self, place: Place, connection: Connection) -> bool:
         """Tables are written anew without their dead rows. The server's log of changes and its copies are its own."""
