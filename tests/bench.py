@@ -2,12 +2,13 @@
 
     SCALE=1,10        scales of the invented company; 100 is a million users
     MONTHS=6,24       lengths of the history
-    ENGINES=sqlite    those of OPEN
+    ENGINES=sqlite,duckdb,postgres
     EXPORT=1          instead: what it takes to land an export of Segment
 
 Seconds are of one machine in one run: compare them with each other only. Both histories end with the same days, of the
 same company with the same rows; what the shorter one lacks is the events before it, and who was not seen since.
-On SQLite the yardstick runs beside, a plain script that recomputes whatever months a day touches.
+On SQLite the yardstick runs beside, a plain script that recomputes whatever months a day touches. SQLite does not wait
+for the disk here, nor does a PostgreSQL that is set up as .ci/run does it; SAAS_GROWTH_TEST_POSTGRES names its server.
 """
 
 from __future__ import annotations
@@ -15,21 +16,20 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import pandas as pd
 import segment_export
 from rich.console import Console
 from rich.table import Table
-from worlds import Warehouse
+from worlds import Warehouse, fresh_place
 from yardstick import Yardstick
 
+from growth.engines import Place
 from growth.models import LAYERS, tables
 from growth.sources.synthetic import Synthetic
 
@@ -37,11 +37,6 @@ LAST_DAY = date(2026, 10, 31)
 """Of the first load."""
 DAYS = 5
 """Measured one by one after it."""
-
-OPEN: dict[str, Callable[[Path, Any], Warehouse]] = {
-    "sqlite": lambda folder, source: Warehouse(folder / "warehouse.db", source),
-}
-"""How a warehouse of each engine is opened in a folder."""
 
 PARTS = ("landing", *LAYERS, "checks", "publish")
 PART_OF = {
@@ -106,10 +101,10 @@ def by_part(seconds: Mapping[str, float]) -> dict[str, float]:
     return {**parts, "all": sum(parts.values()) - parts["landing"]}
 
 
-def measure(engine: str, scale: float, months: int, folder: Path) -> Measured:
+def measure(place: Place, scale: float, months: int) -> Measured:
     source = Recent(scale, months)
-    warehouse = OPEN[engine](folder, source)
-    yardstick = Yardstick(folder / "yardstick.db", folder / "warehouse.db") if engine == "sqlite" else None
+    warehouse = Warehouse(place, source)
+    yardstick = Yardstick(place.path.with_name("yardstick.db"), place.path) if place.kind == "sqlite" else None
     load = by_part(warehouse.run(source.first_day, LAST_DAY))
     script = [yardstick.run(source.first_day, LAST_DAY)] if yardstick else []
     days = []
@@ -128,7 +123,7 @@ def measure(engine: str, scale: float, months: int, folder: Path) -> Measured:
             "select sum(rows_removed + rows_written) from run_steps where run_id = ?", f"run {warehouse.runs}"
         )[0][0],
     }
-    warehouse.connection.close()
+    warehouse.close()
     return Measured(
         load,
         {part: median(day.get(part, 0) for day in days) for part in (*PARTS, "all")},
@@ -167,13 +162,14 @@ def main() -> None:
         return
     logging.disable(logging.WARNING)
     console = Console(width=110, highlight=False)
+    folder = os.environ.get("BENCH_FOLDER")
     months = [int(m) for m in (os.environ.get("MONTHS") or "6,24").split(",")]
     for engine in (os.environ.get("ENGINES") or "sqlite").split(","):
         for scale in map(float, (os.environ.get("SCALE") or "1").split(",")):
             found = {}
             for length in months:
-                with TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as folder:
-                    found[length] = measure(engine, scale, length, Path(folder))
+                with fresh_place(engine, folder and Path(folder)) as place:
+                    found[length] = measure(place, scale, length)
             console.print(show(engine, scale, found))
 
 
