@@ -26,7 +26,7 @@ from growth.ui.filters import BadRequest, Filters, read
 from growth.ui.listing import Source, as_csv
 from growth.ui.pages import PAGES, data_quality, health
 from growth.ui.reader import Reader
-from growth.ui.warehouse import plain_errors, reading
+from growth.ui.warehouse import reading
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def _download(name: str, source: Callable[[Reader, bool], Source]) -> Callable[.
             kept = stack.pop_all()
 
         def lines() -> Iterator[str]:
-            with kept, plain_errors():
+            with kept:
                 yield first
                 yield from rows
 

@@ -27,8 +27,9 @@ def reading() -> Iterator[Reader]:
             " set AIRFLOW_CONN_GROWTH_WAREHOUSE there, as for the tasks."
         ) from None
     place = place_of_airflow(airflow_connection)
+    engine = place.engine
     words, queries = load(place.kind)
-    with plain_errors(place), closing(place.engine.read(place)) as connection:
+    with plain_errors(place), closing(engine.read(place)) as connection:
         yield Reader(connection, words, queries)
 
 
