@@ -20,8 +20,8 @@ from (
 cross join (select count(*) as users from stg_users) as staged
 where scored.users <> staged.users
 union all
-select u.user_id, 0, 1
+select s.user_id, 0, 1
 from scope__dim_user_health as s
-{{ db.join }} stg_users as u on s.user_id = u.user_id
-left join building__dim_user_health as h on u.user_id = h.user_id
+left join building__dim_user_health as h on s.user_id = h.user_id
+inner join stg_users as u on s.user_id = u.user_id
 where h.user_id is null
