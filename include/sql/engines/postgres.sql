@@ -58,6 +58,10 @@ case when {{ text }} ~ '{{ json_number }}' then cast({{ text }} as double precis
 {#- Whether a character of a range such as 2-9 is in a text. -#}
 {%- macro has_one_of(text, range) -%} {{ text }} ~ '[{{ range }}]' {%- endmacro -%}
 
+{#- Whether text has nothing but blanks, and whether blanks stand around it. -#}
+{%- macro is_blank(text) -%} trim({{ text }}, ' ') = '' {%- endmacro -%}
+{%- macro has_blanks_around(text) -%} {{ text }} <> trim({{ text }}, ' ') {%- endmacro -%}
+
 {%- macro least(a, b) -%} least({{ a }}, {{ b }}) {%- endmacro -%}
 {%- macro greatest(a, b) -%} greatest({{ a }}, {{ b }}) {%- endmacro -%}
 
@@ -191,7 +195,7 @@ insert into {{ table }} ({{ columns | join(', ') }})
 on conflict do nothing;
 {%- endmacro -%}
 
-{#- The same into a large table, whose columns are its key. -#}
+{#- The same into a large table, whose columns are its key: each comes once. -#}
 {%- macro insert_keys(table, columns) -%}
 insert into {{ table }} ({{ columns | join(', ') }})
 select {{ columns | join(', ') }} from (
