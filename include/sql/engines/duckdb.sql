@@ -26,8 +26,8 @@ end
 {%- endmacro -%}
 
 {%- macro day_of_ms(ms) -%} cast(floor({{ ms }} / 86400000) as bigint) {%- endmacro -%}
-{%- macro at_of_ms(ms) -%} strftime(make_timestamp(({{ ms }}) * 1000), '%Y-%m-%d %H:%M:%S') {%- endmacro -%}
-{%- macro date_of_day(day) -%} strftime(date '1970-01-01' + cast({{ day }} as integer), '%Y-%m-%d') {%- endmacro -%}
+{%- macro at_of_ms(ms) -%} cast(make_timestamp(cast(floor(({{ ms }}) / 1000) as bigint) * 1000000) as varchar) {%- endmacro -%}
+{%- macro date_of_day(day) -%} cast(date '1970-01-01' + cast({{ day }} as integer) as varchar) {%- endmacro -%}
 {%- macro month_of_day(day) -%} strftime(date '1970-01-01' + cast({{ day }} as integer), '%Y-%m-01') {%- endmacro -%}
 {%- macro day_of_date(date) -%} (cast(substr({{ date }}, 1, 10) as date) - date '1970-01-01') {%- endmacro -%}
 
@@ -51,6 +51,10 @@ end
 
 {#- Whether a character of a range such as 2-9 is in a text. -#}
 {%- macro has_one_of(text, range) -%} regexp_matches({{ text }}, '[{{ range }}]') {%- endmacro -%}
+
+{#- Whether text has nothing but blanks, and whether blanks stand around it: nearly none does, which its ends tell. -#}
+{%- macro is_blank(text) -%} (substr({{ text }}, 1, 1) in ('', ' ') and trim({{ text }}, ' ') = '') {%- endmacro -%}
+{%- macro has_blanks_around(text) -%} (starts_with({{ text }}, ' ') or ends_with({{ text }}, ' ')) {%- endmacro -%}
 
 {%- macro least(a, b) -%} least({{ a }}, {{ b }}) {%- endmacro -%}
 {%- macro greatest(a, b) -%} greatest({{ a }}, {{ b }}) {%- endmacro -%}
@@ -136,10 +140,10 @@ insert or ignore into {{ table }} ({{ columns | join(', ') }})
 {{ caller() | trim }};
 {%- endmacro -%}
 
-{#- The same into a large table, whose columns are its key. -#}
+{#- The same into a large table, whose columns are its key: each comes once. -#}
 {%- macro insert_keys(table, columns) -%}
 insert into {{ table }} ({{ columns | join(', ') }})
-select distinct given.{{ columns | join(', given.') }}
+select given.{{ columns | join(', given.') }}
 from (
 {{ caller() | trim }}
 ) as given ({{ columns | join(', ') }})

@@ -58,6 +58,10 @@ case when {{ text }} ~ '{{ json_number }}' then cast({{ text }} as double precis
 {#- Whether a character of a range such as 2-9 is in a text. -#}
 {%- macro has_one_of(text, range) -%} {{ text }} ~ '[{{ range }}]' {%- endmacro -%}
 
+{#- Whether text has nothing but blanks, and whether blanks stand around it. -#}
+{%- macro is_blank(text) -%} trim({{ text }}, ' ') = '' {%- endmacro -%}
+{%- macro has_blanks_around(text) -%} {{ text }} <> trim({{ text }}, ' ') {%- endmacro -%}
+
 {%- macro least(a, b) -%} least({{ a }}, {{ b }}) {%- endmacro -%}
 {%- macro greatest(a, b) -%} greatest({{ a }}, {{ b }}) {%- endmacro -%}
 
@@ -88,10 +92,10 @@ create table if not exists {{ name }} (
 );
 {%- endmacro -%}
 
-{#- Text that may be of any length, such as an id: no key and no ordinary index holds what is longer than 2,700 bytes.
+{#- Text that may be of any length, such as the id of an event: no key and no ordinary index holds what is longer than 2,700 bytes.
     A hash index takes it, of one column, and for nothing but equality. -#}
 {%- macro is_long(column) -%}
-{{ 'long' if column in ('id', 'row_key') or column.endswith(('_id', '_source', '_campaign', '_file')) }}
+{{ 'long' if column in ('row_key', 'event_id', 'subscription_id', 'link_id') or column.endswith(('_source', '_campaign', '_file')) }}
 {%- endmacro -%}
 {%- macro short(columns) -%}
 {% for column in columns if not is_long(column) %}{{ ', ' if not loop.first }}{{ column }}{% endfor %}
@@ -106,7 +110,7 @@ create table if not exists {{ name }} (
 {% if not is_long(key[0]) %}
 {{ create_index(name, key) }}
 {% endif %}
-{% for column in key if column == 'id' or column.endswith('_id') %}
+{% for column in key if is_long(column) and column.endswith('_id') %}
 {{ create_index(name, [column]) }}
 {% endfor %}
 {% endif %}
@@ -124,17 +128,19 @@ create table if not exists {{ name }} (
 );
 {%- endmacro -%}
 
-{#- That no row is there twice is not asked for: a run has the warehouse for itself, and checks tell. -#}
+{#- Where it may be long, that no row is there twice is not asked for: a run has the warehouse for itself, checks tell. -#}
 {%- macro create_index(table, columns, is_unique=false) -%}
 {% if is_long(columns[0]) %}
 create index if not exists {{ table }}_{{ columns[0] }} on {{ table }} using hash ({{ columns[0] }});
-{% elif not is_unique %}
-create index if not exists {{ table }}_{{ short(columns).replace(', ', '_') }} on {{ table }} ({{ short(columns) }});
+{% elif not is_unique or short(columns).split(', ') == columns | list %}
+create {{ 'unique ' if is_unique }}index if not exists {{ table }}_{{ short(columns).replace(', ', '_') }} on {{ table }} ({{ short(columns) }});
 {% endif %}
 {%- endmacro -%}
 
-{#- An index of raw rows by an id. -#}
-{%- macro create_raw_index(table, column) -%} {{ create_index(table, [column]) }} {%- endmacro -%}
+{#- An index of raw rows by an id, of any kind and length: what is wrong with it is said later. -#}
+{%- macro create_raw_index(table, column) -%}
+create index if not exists {{ table }}_{{ column }} on {{ table }} using hash ({{ column }});
+{%- endmacro -%}
 
 {#- With the views that read it: all are made anew together. -#}
 {%- macro drop_view(name) -%} drop view if exists {{ name }} cascade; {%- endmacro -%}
@@ -191,7 +197,7 @@ insert into {{ table }} ({{ columns | join(', ') }})
 on conflict do nothing;
 {%- endmacro -%}
 
-{#- The same into a large table, whose columns are its key. -#}
+{#- The same into a large table, whose columns are its key: each comes once. -#}
 {%- macro insert_keys(table, columns) -%}
 insert into {{ table }} ({{ columns | join(', ') }})
 select {{ columns | join(', ') }} from (

@@ -44,6 +44,10 @@ case when substr({{ text }}, 20, 1) = '.' and substr({{ text }}, 24, 1) glob '[0
 {#- Whether a character of a range such as 2-9 is in a text. -#}
 {%- macro has_one_of(text, range) -%} {{ text }} glob '*[{{ range }}]*' {%- endmacro -%}
 
+{#- Whether text has nothing but blanks, and whether blanks stand around it. -#}
+{%- macro is_blank(text) -%} trim({{ text }}, ' ') = '' {%- endmacro -%}
+{%- macro has_blanks_around(text) -%} {{ text }} <> trim({{ text }}, ' ') {%- endmacro -%}
+
 {%- macro least(a, b) -%} min({{ a }}, {{ b }}) {%- endmacro -%}
 {%- macro greatest(a, b) -%} max({{ a }}, {{ b }}) {%- endmacro -%}
 
@@ -129,7 +133,7 @@ insert or ignore into {{ table }} ({{ columns | join(', ') }})
 {{ caller() | trim }};
 {%- endmacro -%}
 
-{#- The same into a large table, whose columns are its key. -#}
+{#- The same into a large table, whose columns are its key: each comes once. -#}
 {%- macro insert_keys(table, columns) -%}
 insert or ignore into {{ table }} ({{ columns | join(', ') }})
 {{ caller() | trim }};

@@ -23,7 +23,10 @@ delete from scope__{{ t.name }};
 {{ db.scratch('incoming', query) }}
 {% if t.changes %}
 {% call db.insert_keys('changed__' ~ t.name, t.changes) %}
+select distinct {{ t.changes | join(', ') }}
+from (
 {{ rows.all_if_everything(t.name, t.changes) }}
+) as before
 {% endcall %}
 {% endif %}
 delete from {{ t.name }} where ({{ t.key | join(', ') }}) in (

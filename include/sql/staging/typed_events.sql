@@ -52,9 +52,10 @@ select
     event_ms,
     is_date_only,
     case
-        when event_id is null or trim(event_id, ' ') = '' then 'no event id'
+        when event_id is null or {{ db.is_blank('event_id') }} then 'no event id'
         when user_id is null and anonymous_id is null then 'no user id'
-        when user_id <> trim(user_id, ' ') or anonymous_id <> trim(anonymous_id, ' ') then 'blanks around the user id'
+        when {{ db.has_blanks_around('user_id') }} or {{ db.has_blanks_around('anonymous_id') }} then 'blanks around the user id'
+        when {{ words.is_too_long('user_id') }} or {{ words.is_too_long('anonymous_id') }} then 'user id too long'
         when event_type is null then 'no event type'
         when event_type not in ({{ definitions.events.types | values }}) then 'unknown event type'
         when event_type = 'feature_used' and feature_name is null then 'no feature'

@@ -45,5 +45,8 @@ select
         when {{ db.day_of_ms('linked_ms') }} < {{ day(q.earliest_date) }} then 'link date too long ago'
         when (user_id is null or coalesce(anonymous_id, other_user_id) is null)
             and (anonymous_id is null or other_anonymous_id is null) then 'links no two ids'
+        when {% for id in ('user_id', 'anonymous_id', 'other_user_id', 'other_anonymous_id') %}
+{{ words.is_too_long(id) }}{{ ' or ' if not loop.last }}
+{%- endfor %} then 'user id too long'
     end as reject_reason
 from read_links

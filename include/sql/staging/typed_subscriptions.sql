@@ -54,9 +54,10 @@ select
     changed_ms,
     batch_day,
     case
-        when subscription_id is null or trim(subscription_id, ' ') = '' then 'no subscription id'
+        when subscription_id is null or {{ db.is_blank('subscription_id') }} then 'no subscription id'
         when {{ words.real_id('user_id') }} is null then 'no user id'
-        when user_id <> trim(user_id, ' ') then 'blanks around the user id'
+        when {{ db.has_blanks_around('user_id') }} then 'blanks around the user id'
+        when {{ words.is_too_long('user_id') }} then 'user id too long'
         when plan_name is null then 'no plan'
         when plan_name not in ({{ definitions.subscriptions.plans | values }}) then 'unknown plan'
         when status is null then 'no status'

@@ -47,7 +47,8 @@ select
     utm_campaign,
     case
         when {{ words.real_id('user_id') }} is null then 'no user id'
-        when user_id <> trim(user_id, ' ') then 'blanks around the user id'
+        when {{ db.has_blanks_around('user_id') }} then 'blanks around the user id'
+        when {{ words.is_too_long('user_id') }} then 'user id too long'
         when signup_ms is null then 'unreadable signup date'
         when {{ db.day_of_ms('signup_ms') }} > batch_day + {{ q.event_days_ahead }} then 'signup date in the future'
         when {{ db.day_of_ms('signup_ms') }} < {{ day(q.earliest_date) }} then 'signup date too long ago'
