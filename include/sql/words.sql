@@ -35,9 +35,8 @@ case
 end
 {%- endmacro -%}
 
-{#- An id of a user or a device that nothing gives out: tables are looked up by it together with days, and PostgreSQL
-    has no such index for text that may be of any length: two such ids in any script fit into one. -#}
-{%- macro is_too_long(id) -%} length({{ id }}) > 300 {%- endmacro -%}
+{#- An id of a user or a device that nothing gives out. -#}
+{%- macro is_too_long(id) -%} length({{ id }}) > {{ definitions.quality.longest_user_id }} {%- endmacro -%}
 
 {#- A device has a name that no user id is mistaken for; as long as nobody was seen on it, it is a person by itself. -#}
 {%- macro device(anonymous_id) -%} 'anonymous:' || {{ anonymous_id }} {%- endmacro -%}

@@ -272,6 +272,8 @@ class Quality(Word):
     subscription_days_ahead: Annotated[int, Field(ge=0, le=10_000)]
     max_rejected_rate: Annotated[float, Field(ge=0, le=1)]
     min_rejected_rows: Annotated[int, Field(ge=0)]
+    # Tables are looked up by two ids or an id and a day together, and an index of PostgreSQL has room for two of these.
+    longest_user_id: Annotated[int, Field(ge=1, le=300)]
 
 
 class Definitions(Strict):

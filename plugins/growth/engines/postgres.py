@@ -47,8 +47,10 @@ class Cursor:
 
     def execute(self, statement: str, parameters: Parameters = ()) -> Cursor:
         native, bound = translated(statement, "%({})s", "%s", "%%")
-        values = {name: parameters[name] for name in bound} if isinstance(parameters, Mapping) else parameters
-        self._cursor.execute(native, values)
+        if isinstance(parameters, Mapping):
+            self._cursor.execute(native, {name: _storable(parameters[name]) for name in bound})
+        else:
+            self._cursor.execute(native, [_storable(value) for value in parameters])
         return self
 
     @property
