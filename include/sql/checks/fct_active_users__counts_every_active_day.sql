@@ -1,9 +1,17 @@
 -- The users of a day are those whom the totals of int_user_engagement have on it.
-with counted as (
-    select s.activity_date, coalesce(sum(t.users), 0) as users
-    from scope__fct_active_users as s
-    left join int_user_engagement_totals as t on {{ db.day_of_date('s.activity_date') }} = t.activity_day
-    group by s.activity_date
+with days as (
+    select activity_date from scope__fct_active_users
+    union
+    select {{ db.date_of_day('t.activity_day') }}
+    from run_state as r
+    inner join changed__int_user_engagement_totals as t on t.activity_day <= r.as_of_day
+),
+
+counted as (
+    select d.activity_date, coalesce(sum(t.users), 0) as users
+    from days as d
+    left join int_user_engagement_totals as t on {{ db.day_of_date('d.activity_date') }} = t.activity_day
+    group by d.activity_date
 )
 
 select c.activity_date, c.users as users_counted, a.daily_active_users
