@@ -109,7 +109,9 @@ def plain_worlds() -> list[World]:
     )
     after_days = [{"event_date": (start + timedelta(days=n)).isoformat()} for n in range(14)]
     empty: Batch = {}
+    trial, over = pays(start) | {"status": "trial", "mrr": "0"}, pays(start) | {"status": "cancelled"}
     return [
+        world((start, batch([], trial)), (soon, batch([], over)), (start, batch([]))),
         # The first use of a feature arrives last, and another active day lies between.
         world(
             (soon, batch([event(1, "daily_active") | after_days[5], use(2, "api") | after_days[9]])),

@@ -398,6 +398,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("quality.earliest_date", "2026-01-01"),
     ("quality.event_days_ahead", 0),
     ("quality.subscription_days_ahead", 50),
+    ("quality.longest_user_id", 2),
 ]
 
 # What has to change with a word.

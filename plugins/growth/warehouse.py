@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _EPOCH = date(1970, 1, 1)
+# What a landing replaces, where the earlier rows of an id count as well as the latest: a row that is gone for good
+# leaves no other trace.
+REPLACED = {
+    "replaced_users": ("raw_users", "user_id"),
+    "replaced_subscriptions": ("raw_subscriptions", "subscription_id"),
+}
+
 _CALENDAR = ("month", "month_number", "first_day", "last_day")
 UNMAPPED_LENGTH = 200
 _CALENDAR_YEARS = range(1990, 2101)
@@ -200,7 +207,9 @@ def _reshape(connection: Connection, sql: Sql, model: Model) -> None:
         connection.execute(f"drop table if exists {name}{model.name}")
     if model.layer == "marts":
         _gain_columns(connection, sql, model.name, model.types)
-    elif sql.engine.columns(connection, model.name) != list(model.columns):
+    elif sql.engine.columns(connection, model.name) != list(model.columns) or (
+        sql.engine.key(connection, model.name) or list(model.key)
+    ) != list(model.key):
         connection.execute(f"drop table if exists {model.name}")
 
 
@@ -246,12 +255,13 @@ def land(
     with _alone(connection, sql):
         for statement in split(sql.hold()):
             heed(connection.execute(statement, run))
-        connection.execute(
-            "insert into replaced_users (user_id)"
-            " select user_id from raw_users where batch_date between ? and ? and user_id is not null"
-            " except select user_id from replaced_users",
-            between,
-        )
+        for table, (raw, key) in REPLACED.items():
+            connection.execute(
+                f"insert into {table} ({key})"
+                f" select {key} from {raw} where batch_date between ? and ? and {key} is not null"
+                f" except select {key} from {table}",
+                between,
+            )
         for table in (*RAW_COLUMNS, UNMAPPED, "raw_batches"):
             connection.execute(f"delete from {table} where batch_date between ? and ?", between)
         dates = [(days.first + timedelta(days=n)).isoformat() for n in range((days.last - days.first).days + 1)]

@@ -23,6 +23,7 @@
 {% call db.insert_new('run_state', ['"only"', 'everything', 'revision']) %}values (1, 0, 0){% endcall %}
 {{ db.create_table('scope_batches', {'batch_date': text}, ['batch_date']) }}
 {{ db.create_work_table('replaced_users', {'user_id': text}, ['user_id']) }}
+{{ db.create_work_table('replaced_subscriptions', {'subscription_id': text}, ['subscription_id']) }}
 {{ db.create_table('built', {'table_name': text, 'revision': int, 'definitions_hash': text}, ['table_name']) }}
 {{ db.create_table('run_steps', {'dag_id': text, 'run_id': text, 'task_id': text,
     'rows_removed': int, 'rows_written': int, 'sql_seconds': real}, ['dag_id', 'run_id', 'task_id']) }}

@@ -53,6 +53,17 @@ select '{{ table }}', t.batch_date, count(*)
 from {{ table }} as t
 {{ own }}
 group by t.batch_date;
+{% if table == 'raw_subscriptions' %}
+{% call db.insert_keys('replaced_subscriptions', ['subscription_id']) %}
+select subscription_id
+from (
+    select distinct t.subscription_id
+    from raw_subscriptions as t
+    {{ own }}
+) as own_subscriptions
+where subscription_id is not null
+{% endcall %}
+{% endif %}
 delete from {{ table }} as t
 {{ own }};
 {% endfor %}

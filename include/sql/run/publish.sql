@@ -32,6 +32,7 @@ select :dag_id, :run_id, 'publish', 0,
 
 delete from scope_batches;
 delete from replaced_users;
+delete from replaced_subscriptions;
 {% for t in refreshed %}
 delete from scope__{{ t.name }};
 {% if t.changes %}

@@ -4,6 +4,9 @@ where batch_date in (select batch_date from scope_batches) and subscription_id i
 union
 select subscription_id from stg_subscriptions where batch_date in (select batch_date from scope_batches)
 union
+-- when a landing has replaced an earlier state of it,
+select subscription_id from replaced_subscriptions
+union
 -- or when it was that of an id that now is somebody else's,
 select p.subscription_id
 from changed__int_identities as c

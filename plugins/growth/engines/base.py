@@ -110,6 +110,10 @@ class Engine:
         """The columns of a table in order; none where there is no such table."""
         raise NotImplementedError
 
+    def key(self, connection: Connection, table: str) -> list[str]:
+        """The columns of its primary key in order; none where it has no key."""
+        return []
+
     # --- Writing
 
     def home(self, connection: Connection) -> None:

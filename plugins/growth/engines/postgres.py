@@ -187,6 +187,15 @@ class Postgres(Engine):
         )
         return [name for (name,) in connection.execute(query, (table,))]
 
+    def key(self, connection: Connection, table: str) -> list[str]:
+        query = (
+            "select a.attname from pg_index as i"
+            " cross join unnest(i.indkey) with ordinality as k (number, place)"
+            " inner join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.number"
+            " where i.indrelid = to_regclass(?) and i.indisprimary order by k.place"
+        )
+        return [name for (name,) in connection.execute(query, (table,))]
+
     def home(self, connection: Connection) -> None:
         schema = names.Identifier(self._schema(connection))
         if not connection.execute("select current_schema()").fetchone()[0]:

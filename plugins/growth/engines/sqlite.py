@@ -87,6 +87,10 @@ class Sqlite(Engine):
     def columns(self, connection: Connection, table: str) -> list[str]:
         return [row[1] for row in connection.execute(f"pragma table_info({table})")]
 
+    def key(self, connection: Connection, table: str) -> list[str]:
+        places = {row[5]: row[1] for row in connection.execute(f"pragma table_info({table})") if row[5]}
+        return [places[number] for number in sorted(places)]
+
     def home(self, connection: Connection) -> None:
         connection.execute("pragma journal_mode = wal")
 
