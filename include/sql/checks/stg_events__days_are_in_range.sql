@@ -1,6 +1,5 @@
 -- No event lies before the earliest date of the dictionary, or after its row arrived.
 select e.event_id, e.event_date, e.batch_date
-from scope__stg_events as s
-{{ db.join }} stg_events as e on s.event_id = e.event_id
+from {{ db.rows_in_scope('stg_events', 'e', 'event_id') }}
 where e.event_day < {{ day(definitions.quality.earliest_date) }}
     or e.event_day > {{ db.day_of_date('e.batch_date') }} + {{ definitions.quality.event_days_ahead }}

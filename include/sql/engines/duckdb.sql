@@ -4,12 +4,17 @@
 
 {%- set moment = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\\.[0-9]+)?)?([ \\t\\n\\v\\f\\r]*([Zz]|[+-](0[0-9]|1[0-4]):[0-5][0-9]))?)?$" -%}
 
+{#- The shape that nearly every moment has, which DuckDB reads right by itself: the rest takes the long way. -#}
+{%- set usual_moment = "[0-9]{4}-[01][0-9]-[0-3][0-9]T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z" -%}
+
 {#- Milliseconds since 1970-01-01 of text that is a date, or a date and a time (UTC where no offset stands), with
     a T or a blank between them; null for other text, and for a day that no calendar has. Not rounded.
-    By arithmetic: DuckDB's own reading drops offsets and rounds.
+    By arithmetic: DuckDB's own reading drops offsets and rounds, which only text of the usual shape is safe from.
     Hardly indented: what splits scripts counts each blank, and refuses statements of very many. -#}
 {%- macro moment_ms(text) -%}
-case when regexp_matches({{ text }}, '{{ moment }}') and {{ text }} >= '0001'
+case when regexp_full_match({{ text }}, '{{ usual_moment }}') and {{ text }} >= '0001'
+then epoch_ms(try_cast({{ text }} as timestamp))
+when regexp_matches({{ text }}, '{{ moment }}') and {{ text }} >= '0001'
 then (try_cast(substr({{ text }}, 1, 10) as date) - date '1970-01-01') * 86400000
  + case when length({{ text }}) > 10
  then cast(substr({{ text }}, 12, 2) as bigint) * 3600000 + cast(substr({{ text }}, 15, 2) as bigint) * 60000
@@ -125,6 +130,12 @@ create or replace temp table {{ name }} as
 
 {%- set join = 'inner join' -%}
 
+{#- How a table is read where a few rows are wanted: an index leads to rows, or columns are read in whole. -#}
+{%- set reads_by = 'columns' -%}
+
+{#- The rows that a check looks at: all, since to find those in scope means to read a longer column than most checks do. -#}
+{%- macro rows_in_scope(table, name, key) -%} {{ table }} as {{ name }} {%- endmacro -%}
+
 {#- What keeps a query from being taken apart by the one around it: nothing is needed here. -#}
 {%- set fence = '' -%}
 
@@ -148,6 +159,12 @@ from (
 {{ caller() | trim }}
 ) as given ({{ columns | join(', ') }})
 anti join {{ table }} using ({{ columns | join(', ') }});
+{%- endmacro -%}
+
+{#- What came or went, as often as it did: who reads it looks at each once, and to do so here as well would cost a pass. -#}
+{%- macro insert_changes(table, columns, rows) -%}
+insert into {{ table }} ({{ columns | join(', ') }})
+select {{ columns | join(', ') }} from {{ rows }};
 {%- endmacro -%}
 
 {#- The same into one that is empty, each key once. -#}

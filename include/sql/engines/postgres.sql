@@ -173,6 +173,15 @@ $$;
 
 {%- set join = 'inner join' -%}
 
+{#- How a table is read where a few rows are wanted: an index leads to rows, or columns are read in whole. -#}
+{%- set reads_by = 'rows' -%}
+
+{#- The rows that a check looks at: those in scope. -#}
+{%- macro rows_in_scope(table, name, key) -%}
+scope__{{ table }} as s
+{{ join }} {{ table }} as {{ name }} on s.{{ key }} = {{ name }}.{{ key }}
+{%- endmacro -%}
+
 {#- What keeps a query from being taken apart by the one around it: each mention of a column would compute it again. -#}
 {%- set fence = '\noffset 0' -%}
 
@@ -205,6 +214,13 @@ select {{ columns | join(', ') }} from (
 ) as given ({{ columns | join(', ') }})
 except
 select {{ columns | join(', ') }} from {{ table }};
+{%- endmacro -%}
+
+{#- The same of what came or went. -#}
+{%- macro insert_changes(table, columns, rows) -%}
+{% call insert_keys(table, columns) %}
+select distinct {{ columns | join(', ') }} from {{ rows }}
+{% endcall %}
 {%- endmacro -%}
 
 {#- The same into one that is empty, each key once. -#}

@@ -118,6 +118,15 @@ create temp table {{ name }} as
 {#- A join that reads its left side first: the small one stands there. Other engines find that out by themselves. -#}
 {%- set join = 'cross join' -%}
 
+{#- How a table is read where a few rows are wanted: an index leads to rows, or columns are read in whole. -#}
+{%- set reads_by = 'rows' -%}
+
+{#- The rows that a check looks at: those in scope. -#}
+{%- macro rows_in_scope(table, name, key) -%}
+scope__{{ table }} as s
+{{ join }} {{ table }} as {{ name }} on s.{{ key }} = {{ name }}.{{ key }}
+{%- endmacro -%}
+
 {#- What keeps a query from being taken apart by the one around it: nothing is needed here. -#}
 {%- set fence = '' -%}
 
@@ -137,6 +146,13 @@ insert or ignore into {{ table }} ({{ columns | join(', ') }})
 {%- macro insert_keys(table, columns) -%}
 insert or ignore into {{ table }} ({{ columns | join(', ') }})
 {{ caller() | trim }};
+{%- endmacro -%}
+
+{#- The same of what came or went. -#}
+{%- macro insert_changes(table, columns, rows) -%}
+{% call insert_keys(table, columns) %}
+select distinct {{ columns | join(', ') }} from {{ rows }}
+{% endcall %}
 {%- endmacro -%}
 
 {#- The same into one that is empty, each key once. -#}

@@ -22,12 +22,7 @@ delete from scope__{{ t.name }};
 
 {{ db.scratch('incoming', query) }}
 {% if t.changes %}
-{% call db.insert_keys('changed__' ~ t.name, t.changes) %}
-select distinct {{ t.changes | join(', ') }}
-from (
-{{ rows.all_if_everything(t.name, t.changes) }}
-) as before
-{% endcall %}
+{{ db.insert_changes('changed__' ~ t.name, t.changes, '(\n' ~ rows.all_if_everything(t.name, t.changes) ~ '\n) as before') }}
 {% endif %}
 delete from {{ t.name }} where ({{ t.key | join(', ') }}) in (
 {{ rows.all_if_everything(t.name, t.key) }}
@@ -39,9 +34,7 @@ delete from {{ t.name }} where ({{ t.key | join(', ') }}) in (
 {{ db.scratch('gone', rows.with_keys(t.name, told, 'scope__' ~ t.name, t.scope) ~ '\nexcept\nselect ' ~ told | join(', ') ~ ' from kept') }}
 delete from incoming where ({{ t.key | join(', ') }}) in (select {{ t.key | join(', ') }} from kept);
 {% for side in (['gone', 'incoming'] if t.changes else []) %}
-{% call db.insert_keys('changed__' ~ t.name, t.changes) %}
-select distinct {{ t.changes | join(', ') }} from {{ side }}
-{% endcall %}
+{{ db.insert_changes('changed__' ~ t.name, t.changes, side) }}
 {% endfor %}
 {% if t.changes %}
 {{ db.count_rows('changed__' ~ t.name) }}

@@ -1,4 +1,7 @@
 -- A user's day is counted again when an event of it came, went or changed,
+{% if db.reads_by == 'columns' %}
+{% include 'intermediate/engagement_scope_by_columns.sql' %}
+{% else %}
 with changed_days as (
     select user_id, event_day as activity_day
     from changed__stg_events
@@ -35,3 +38,4 @@ from changed__stg_events as c
     on c.user_id = e.user_id and e.event_day > c.event_day and e.event_day < c.event_day + 31
     and {{ db.month_of_day('e.event_day') }} = {{ db.month_of_day('c.event_day') }}
 where c.event_type = 'feature_used' and e.event_type = 'feature_used'
+{% endif %}
