@@ -61,6 +61,9 @@ end
 {%- macro is_blank(text) -%} (substr({{ text }}, 1, 1) in ('', ' ') and trim({{ text }}, ' ') = '') {%- endmacro -%}
 {%- macro has_blanks_around(text) -%} (starts_with({{ text }}, ' ') or ends_with({{ text }}, ' ')) {%- endmacro -%}
 
+{#- Text without the blanks around it: nearly none has any, and trim takes each apart into characters. -#}
+{%- macro trimmed(text) -%} case when {{ has_blanks_around(text) }} then trim({{ text }}, ' ') else {{ text }} end {%- endmacro -%}
+
 {%- macro least(a, b) -%} least({{ a }}, {{ b }}) {%- endmacro -%}
 {%- macro greatest(a, b) -%} greatest({{ a }}, {{ b }}) {%- endmacro -%}
 

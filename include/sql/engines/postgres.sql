@@ -62,6 +62,9 @@ case when {{ text }} ~ '{{ json_number }}' then cast({{ text }} as double precis
 {%- macro is_blank(text) -%} trim({{ text }}, ' ') = '' {%- endmacro -%}
 {%- macro has_blanks_around(text) -%} {{ text }} <> trim({{ text }}, ' ') {%- endmacro -%}
 
+{#- Text without the blanks around it. -#}
+{%- macro trimmed(text) -%} trim({{ text }}, ' ') {%- endmacro -%}
+
 {%- macro least(a, b) -%} least({{ a }}, {{ b }}) {%- endmacro -%}
 {%- macro greatest(a, b) -%} greatest({{ a }}, {{ b }}) {%- endmacro -%}
 

@@ -48,6 +48,9 @@ case when substr({{ text }}, 20, 1) = '.' and substr({{ text }}, 24, 1) glob '[0
 {%- macro is_blank(text) -%} trim({{ text }}, ' ') = '' {%- endmacro -%}
 {%- macro has_blanks_around(text) -%} {{ text }} <> trim({{ text }}, ' ') {%- endmacro -%}
 
+{#- Text without the blanks around it. -#}
+{%- macro trimmed(text) -%} trim({{ text }}, ' ') {%- endmacro -%}
+
 {%- macro least(a, b) -%} min({{ a }}, {{ b }}) {%- endmacro -%}
 {%- macro greatest(a, b) -%} max({{ a }}, {{ b }}) {%- endmacro -%}
 

@@ -11,11 +11,11 @@ with texts as (
         event_id,
         {{ words.real_id('user_id') }} as user_id,
         {{ words.real_id('anonymous_id') }} as anonymous_id,
-        nullif(trim(event_type, ' '), '') as event_type,
-        nullif(trim(feature_name, ' '), '') as feature_name,
-        nullif(trim(utm_source, ' '), '') as utm_source,
-        nullif(trim(utm_campaign, ' '), '') as utm_campaign,
-        coalesce(nullif(trim(event_timestamp, ' '), ''), trim(event_date, ' ')) as event_text,
+        nullif({{ db.trimmed('event_type') }}, '') as event_type,
+        nullif({{ db.trimmed('feature_name') }}, '') as feature_name,
+        nullif({{ db.trimmed('utm_source') }}, '') as utm_source,
+        nullif({{ db.trimmed('utm_campaign') }}, '') as utm_campaign,
+        coalesce(nullif({{ db.trimmed('event_timestamp') }}, ''), {{ db.trimmed('event_date') }}) as event_text,
         {{ db.day_of_date('batch_date') }} as batch_day
     from {{ rows }}
 ),
