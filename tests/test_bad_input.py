@@ -181,7 +181,7 @@ def compressed(text: str) -> bytes:
 
 def test_the_last_day_is_the_last_whole_one_of_the_source_and_first_what_is_new(project, monkeypatch):
     source = Synthetic(scale=float(SCALE))
-    warehouse = project / "data/saas_funnel.db"
+    warehouse = sqlite_place(project / "data/saas_funnel.db")
 
     def days(day: str = "", first: str = "") -> tuple[date, date]:
         asked = run._asked({"DAY": day, "FROM": first}, date(2000, 1, 1))

@@ -73,7 +73,8 @@ def engine(kind: str) -> Engine:
     """The engine of a type of connection. Raises UserError where there is none, or where its driver is missing."""
     if kind not in MODULES:
         raise UserError(
-            f"The connection growth_warehouse is of type {kind}: the warehouse runs on {', '.join(MODULES)}."
+            f"The connection growth_warehouse (AIRFLOW_CONN_GROWTH_WAREHOUSE) is of type {kind}:"
+            f" the warehouse runs on {', '.join(MODULES)}."
         )
     try:
         return import_module(MODULES[kind]).ENGINE
