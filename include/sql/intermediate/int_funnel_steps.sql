@@ -55,7 +55,8 @@ first_visits as (
         case when p.{{ first.name }}_id <> '' then p.{{ first.name }}_id else (
             select min(e.event_id)
             from stg_events as e
-            where e.user_id = p.user_id
+            where p.{{ first.name }}_id = ''
+                and e.user_id = p.user_id
                 and e.event_day = {{ db.day_of_ms('p.' ~ first.name ~ '_ms') }}
                 and e.event_ms <= p.{{ first.name }}_ms
                 and e.event_type in ({{ first.any_of | values }})
