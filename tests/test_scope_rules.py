@@ -65,7 +65,7 @@ SCOPE_RULES = [(m.name, n) for m in default_sql().models for n in _rules(default
 
 OTHER_RULES = {
     "the old content of a partition counts": (r"insert or ignore into changed__\w+ [^;]*from gone;", ""),
-    "the new content of a partition counts": (r"insert or ignore into changed__\w+ [^;]*from came;", ""),
+    "the new content of a partition counts": (r"insert or ignore into changed__\w+ [^;]*from incoming;", ""),
     "a row that is no longer given goes": (r"delete from \w+ where [^;]*from gone\);", ""),
 }
 

@@ -9,7 +9,9 @@ with arrived as (
     select r.* from scope__stg_subscriptions as k {{ db.join }} raw_subscriptions as r on k.subscription_id = r.subscription_id
 ),
 
-typed as ({{ typed('subscriptions', 'arrived') }}),
+typed as (
+{{ typed('subscriptions', 'arrived') }}
+),
 
 states as (
     -- A state holds from the moment that its row names, else from its arrival.
