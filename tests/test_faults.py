@@ -484,7 +484,7 @@ def test_runs_of_two_processes_at_once_mix_nothing(loaded, tmp_path):
         ("drop table int_user_engagement", "int_user_engagement"),
         ("alter table dim_user_health rename column health_status to status", "health_status"),
         ("drop table fct_acquisition_funnel", "fct_acquisition_funnel"),
-        ("drop view typed_events", "typed_events"),
+        ("drop view next__fct_acquisition_funnel", "next__fct_acquisition_funnel"),
         ("drop table lease", "lease"),
         ("drop table calendar_months", "calendar_months"),
     ],
