@@ -1,10 +1,8 @@
--- A subscription is staged again when a batch of the run holds a row of it, or held the one that counted,
+-- A subscription is staged again when a batch of the run holds a row of it,
 select subscription_id from raw_subscriptions
 where batch_date in (select batch_date from scope_batches) and subscription_id is not null
 union
-select subscription_id from stg_subscriptions where batch_date in (select batch_date from scope_batches)
-union
--- when a landing has replaced an earlier state of it,
+-- when a landing has replaced one, the latest or an earlier one,
 select subscription_id from replaced_subscriptions
 union
 -- or when it was that of an id that now is somebody else's,
