@@ -410,8 +410,9 @@ IN_STAGING = ("events.types", "subscriptions.default_currency", "quality.subscri
 IN_STAGING += ("subscriptions.statuses.paused",)
 
 # What only the checks ask, and what gives columns and people their names.
-# A shorter one rejects people, and with them more rows than a run goes on with: tests/cases/rejects.yaml has it.
 NO_NUMBERS = ("quality.max_rejected_rate", "quality.min_rejected_rows")
+# A lower one rejects more rows of this world than a run goes on with: tests/cases/rejects.yaml has it.
+TOO_STRICT = ("quality.longest_user_id",)
 NAMES = re.compile(r"^funnel\.steps\.\w+\.(name|people|noun)$")
 POINTS = re.compile(r"^health\.\w+\.points$")
 
@@ -430,7 +431,7 @@ def keys_of(value: Any, path: str = "") -> Iterator[str]:
 def test_every_word_is_changed_somewhere_below() -> None:
     changes = {key for key, _ in CHANGES}
     others = {k for k in keys_of(SHIPPED) if k.endswith(".sentence") or NAMES.match(k) or POINTS.match(k)}
-    assert changes | others | set(NO_NUMBERS) == set(keys_of(SHIPPED))
+    assert changes | others | {*NO_NUMBERS, *TOO_STRICT} == set(keys_of(SHIPPED))
 
 
 @pytest.mark.parametrize(("key", "value"), [pytest.param(*change, id=change[0]) for change in CHANGES])
