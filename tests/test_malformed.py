@@ -143,18 +143,23 @@ def test_a_corpus_that_arrives_day_by_day_ends_in_the_same(warehouse, lenient):
 def test_prices_and_texts_at_the_edge_are_either_read_or_rejected(warehouse, lenient):
     """Numbers that no money is, ids of any characters: nothing of it stops a run."""
     prices = ["1e308", "1e309", "1e999", "-0", "0", "0.0", "1e-400", "9" * 400, " 29 ", "29\n", "\t29"]
-    names = ["é", "用户", "😀", "a'b", 'a"b', "a;b", "a--b", "{{x}}", "x" * 10_000, "a\nb", "a\tb"]
+    names = ["é", "用户", "😀", "a'b", 'a"b', "a;b", "a--b", "{{x}}", "x" * 300, "a\nb", "a\tb"]
+    too_long = "x" * 10_000
     day = DAYS[0]
     arrivals = [Arrival(day, "raw_users", damage.signed_up(name, day)) for name in names]
     arrivals += [Arrival(day, "raw_events", damage.event(f"e-{name}", name, "visit", f"{day}")) for name in names]
     for number, price in enumerate(prices):
         row = damage.subscribed(f"s{number}", names[number], day, Random(0))
         arrivals.append(Arrival(day, "raw_subscriptions", row | {"mrr": price, "status": "active"}))
+    arrivals.append(Arrival(day, "raw_users", damage.signed_up(too_long, day)))
+    # The id of an event may be of any length.
+    arrivals.append(Arrival(day, "raw_events", damage.event(f"e-{too_long}", names[0], "visit", f"{day}")))
     w = warehouse(as_batches(arrivals), lenient)
     w.run(day)
 
     is_accounted_for(w)
-    assert {reason for reason, _ in rejects(w).values()} <= {"unreadable price", "no user id"}
+    assert {reason for reason, _ in rejects(w).values()} <= {"unreadable price", "no user id", "user id too long"}
+    assert w.query("select count(*) from stg_events where length(event_id) > 10000") == [(1,)]
     assert {name for (name,) in w.query("select user_id from dim_user_health")} == set(names) - {"--", "null", "0"}
     assert w.query("select count(*) from stg_subscriptions where mrr > 1e300 and mrr - mrr is null") == [(0,)]
 
