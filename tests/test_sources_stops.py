@@ -27,14 +27,14 @@ FIRST, LAST = date(2025, 1, 1), date(2025, 1, 4)
 
 
 @pytest.fixture
-def place(tmp_path: Path, shared_data: Path) -> Path:
+def folder(tmp_path: Path, shared_data: Path) -> Path:
     """Four days of Segment's calls."""
     return segment_logs(tmp_path / "place", lines_of(shared_data / "data/sources/segment/segment_logs_spec.jsonl"))
 
 
 @pytest.fixture
-def landed(place: Path, warehouse) -> Warehouse:
-    w = warehouse(shipped("segment", place))
+def landed(folder: Path, warehouse) -> Warehouse:
+    w = warehouse(shipped("segment", folder))
     land(w, FIRST, LAST)
     return w
 
@@ -65,30 +65,30 @@ def stops(w: Warehouse, source: Any = None, first: date = FIRST, last: date = LA
     return said
 
 
-def file_of(place: Path, day: date = date(2025, 1, 2)) -> Path:
+def file_of(folder: Path, day: date = date(2025, 1, 2)) -> Path:
     (found,) = (
-        path for path in place.rglob("*.gz") if path.parent.name == str((day - date(1970, 1, 1)).days * 86400000)
+        path for path in folder.rglob("*.gz") if path.parent.name == str((day - date(1970, 1, 1)).days * 86400000)
     )
     return found
 
 
 @pytest.mark.parametrize("left", [0.3, 0.95])
-def test_a_truncated_gz(landed, place, left):
-    path = file_of(place)
+def test_a_truncated_gz(landed, folder, left):
+    path = file_of(folder)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * left)])
 
     assert f"{path} cannot be read whole, deliver it again" in stops(landed)
 
 
-def test_pieces_had_been_handed_out_before(landed, place):
+def test_pieces_had_been_handed_out_before(landed, folder):
     """Else these tests would show nothing of what is undone."""
-    path = file_of(place)
+    path = file_of(folder)
     path.write_bytes(path.read_bytes()[:-8])
     given: list[int] = []
 
     def read() -> None:
-        for piece in shipped("segment", place).pieces(FIRST, LAST):
+        for piece in shipped("segment", folder).pieces(FIRST, LAST):
             given.append(len(piece["raw_events"]))
 
     with pytest.raises(UserError):
@@ -101,8 +101,8 @@ def bomb(size: int = 40 << 20) -> bytes:
     return gzip.compress(line + b" " * size + b"\n")
 
 
-def test_a_gz_that_becomes_a_thousand_times_larger(landed, place):
-    path = file_of(place)
+def test_a_gz_that_becomes_a_thousand_times_larger(landed, folder):
+    path = file_of(folder)
     path.write_bytes(bomb())
     assert path.stat().st_size * 200 < 40 << 20
 
@@ -112,11 +112,11 @@ def test_a_gz_that_becomes_a_thousand_times_larger(landed, place):
     assert "max_growth" in said
 
 
-def test_how_much_a_file_may_grow_is_a_setting(landed, place, tmp_path):
-    file_of(place).write_bytes(bomb())
+def test_how_much_a_file_may_grow_is_a_setting(landed, folder, tmp_path):
+    file_of(folder).write_bytes(bomb())
 
     mapping = changed("segment", tmp_path / "mappings", lambda content: content.update(max_growth="2000"))
-    landed.source = Files(mapping, place)
+    landed.source = Files(mapping, folder)
     land(landed, FIRST, LAST)
 
     assert landed.query("select count(*) from raw_events where batch_date = '2025-01-02'") == [(1,)]
@@ -125,35 +125,35 @@ def test_how_much_a_file_may_grow_is_a_setting(landed, place, tmp_path):
 def test_a_zip_in_which_one_file_becomes_too_large(tmp_path, warehouse):
     """Also where it is a gz in the zip, which the zip cannot make smaller."""
     for kind in ("plain", "gz"):
-        place = tmp_path / kind / "events"
-        place.mkdir(parents=True)
-        with zipfile.ZipFile(place / "export.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        folder = tmp_path / kind / "events"
+        folder.mkdir(parents=True)
+        with zipfile.ZipFile(folder / "export.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             data = bomb()
             archive.writestr("1.json.gz" if kind == "gz" else "1.json", data if kind == "gz" else gzip.decompress(data))
 
-        said = stops(warehouse_of(warehouse, "amplitude", place.parent), first=FIRST, last=LAST)
+        said = stops(warehouse_of(warehouse, "amplitude", folder.parent), first=FIRST, last=LAST)
 
         assert "export.zip becomes more than 200 times larger" in said
 
 
-def warehouse_of(warehouse: Callable[..., Warehouse], name: str, place: Path) -> Warehouse:
+def warehouse_of(warehouse: Callable[..., Warehouse], name: str, folder: Path) -> Warehouse:
     """A warehouse that is prepared, in which nothing has landed."""
     from growth.warehouse import prepare
 
-    w = warehouse(shipped(name, place))
+    w = warehouse(shipped(name, folder))
     prepare(w.connection, w.sql)
     return w
 
 
 @pytest.mark.parametrize("content", [b"PK\x03\x04 and then nothing", b"", "cut"])
 def test_a_damaged_zip(tmp_path, warehouse, shared_data, content):
-    place = tmp_path / "place" / "events"
-    place.mkdir(parents=True)
+    folder = tmp_path / "place" / "events"
+    folder.mkdir(parents=True)
     archive = zipped(shared_data)
     data = archive[: len(archive) // 2] + archive[len(archive) // 2 + 40 :] if content == "cut" else content
-    (place / "export.zip").write_bytes(data)
+    (folder / "export.zip").write_bytes(data)
 
-    said = stops(warehouse_of(warehouse, "amplitude", place.parent))
+    said = stops(warehouse_of(warehouse, "amplitude", folder.parent))
 
     assert "export.zip" in said
     assert "cannot be read whole, deliver it again" in said
@@ -169,10 +169,10 @@ def zipped(shared_data: Path) -> bytes:
 
 
 def test_a_whole_zip_of_gz_lands(tmp_path, warehouse, shared_data):
-    place = tmp_path / "place" / "events"
-    place.mkdir(parents=True)
-    (place / "export.zip").write_bytes(zipped(shared_data))
-    w = warehouse_of(warehouse, "amplitude", place.parent)
+    folder = tmp_path / "place" / "events"
+    folder.mkdir(parents=True)
+    (folder / "export.zip").write_bytes(zipped(shared_data))
+    w = warehouse_of(warehouse, "amplitude", folder.parent)
     land(w, FIRST, date(2025, 1, 31))
 
     files = w.query("select distinct source_file from raw_events")
@@ -181,8 +181,8 @@ def test_a_whole_zip_of_gz_lands(tmp_path, warehouse, shared_data):
 
 
 @pytest.mark.parametrize("how", ["grows", "is replaced", "goes away"])
-def test_a_file_that_changes_while_it_is_read(landed, place, monkeypatch, how):
-    path = file_of(place)
+def test_a_file_that_changes_while_it_is_read(landed, folder, monkeypatch, how):
+    path = file_of(folder)
     opened = formats.parts
 
     def parts(name: str, shown: str, *rest: Any) -> Iterator[Any]:
@@ -245,20 +245,20 @@ def test_a_mapping_for_another_file(tmp_path, warehouse, shared_data, name, samp
     assert said in found
 
 
-def test_a_day_without_a_file_is_a_fault_by_default(landed, place):
-    file_of(place).unlink()
+def test_a_day_without_a_file_is_a_fault_by_default(landed, folder):
+    file_of(folder).unlink()
 
     said = stops(landed)
 
-    assert f"No file of 2025-01-02 in {place} matches 'segment-logs/*/1735776000000/*.gz'" in said
+    assert f"No file of 2025-01-02 in {folder} matches 'segment-logs/*/1735776000000/*.gz'" in said
     assert "no_file: empty_day" in said
     assert "No file of 2025-01-05" in stops(landed, first=date(2025, 1, 5), last=date(2025, 1, 5))
 
 
-def test_a_day_without_a_file_may_be_an_empty_day(landed, place, tmp_path):
-    file_of(place).unlink()
+def test_a_day_without_a_file_may_be_an_empty_day(landed, folder, tmp_path):
+    file_of(folder).unlink()
     mapping = changed("segment", tmp_path / "mappings", lambda content: content.update(no_file="empty_day"))
-    landed.source = Files(mapping, place)
+    landed.source = Files(mapping, folder)
 
     land(landed, FIRST, LAST + timedelta(days=3))
 
@@ -268,9 +268,9 @@ def test_a_day_without_a_file_may_be_an_empty_day(landed, place, tmp_path):
     assert landed_days == [(len(RAW_COLUMNS),)]
 
 
-def test_a_year_is_looked_for_at_once_and_a_week_day_by_day_with_the_same_result(place, tmp_path, monkeypatch):
+def test_a_year_is_looked_for_at_once_and_a_week_day_by_day_with_the_same_result(folder, tmp_path, monkeypatch):
     mapping = changed("segment", tmp_path / "mappings", lambda content: content.update(no_file="empty_day"))
-    source = Files(mapping, place)
+    source = Files(mapping, folder)
     found = []
     for at_once in (0, 100):
         monkeypatch.setattr(files, "_DAYS_ONE_BY_ONE", at_once)
@@ -281,14 +281,14 @@ def test_a_year_is_looked_for_at_once_and_a_week_day_by_day_with_the_same_result
 
 
 def test_a_file_of_an_unknown_format(tmp_path, warehouse):
-    place = tmp_path / "place"
-    (place / "export").mkdir(parents=True)
-    (place / "export" / "1.json.xz").write_bytes(b"\xfd7zXZ")
+    folder = tmp_path / "place"
+    (folder / "export").mkdir(parents=True)
+    (folder / "export" / "1.json.xz").write_bytes(b"\xfd7zXZ")
     mapping = changed("mixpanel", tmp_path / "mappings", lambda content: content["files"][0].pop("format"))
 
-    said = stops(warehouse_of_source(warehouse, Files(mapping, place)))
+    said = stops(warehouse_of_source(warehouse, Files(mapping, folder)))
 
-    assert f"{place / 'export' / '1.json.xz'} is of no known format" in said
+    assert f"{folder / 'export' / '1.json.xz'} is of no known format" in said
 
 
 def warehouse_of_source(warehouse: Callable[..., Warehouse], source: Any) -> Warehouse:
@@ -367,12 +367,12 @@ class Interrupted(io.RawIOBase):
 
 
 @pytest.fixture
-def bucket(place: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def bucket(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr(store, "_STORE_CACHE", {})
     files = Store()
     Store.store = {}
-    for path in place.rglob("*.gz"):
-        files.pipe(f"/bucket/exports/{path.relative_to(place).as_posix()}", path.read_bytes())
+    for path in folder.rglob("*.gz"):
+        files.pipe(f"/bucket/exports/{path.relative_to(folder).as_posix()}", path.read_bytes())
     attach("memory", fs=files)
     return files
 
@@ -380,10 +380,10 @@ def bucket(place: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 URL = "memory://bucket/exports"
 
 
-def test_a_bucket_lands_what_a_folder_does(landed, bucket, place, warehouse):
+def test_a_bucket_lands_what_a_folder_does(landed, bucket, folder, warehouse):
     other = warehouse(shipped("segment", URL))
     land(other, FIRST, LAST)
-    through_airflow = warehouse(shipped("segment", f"file://{place}"))
+    through_airflow = warehouse(shipped("segment", f"file://{folder}"))
     land(through_airflow, FIRST, LAST)
 
     for table in RAW_COLUMNS:
@@ -404,9 +404,9 @@ def test_two_stars_go_through_the_folders_of_a_bucket(bucket, tmp_path):
         path = tmp_path / "deep" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    folder = shipped("segment", tmp_path / "deep")
+    on_disk = shipped("segment", tmp_path / "deep")
     for pattern in ("**/*.gz", "a/**/*", "a/*", "?/*/*.t*", "[ab]/2.gz", "none/*"):
-        assert folder.place.matching(pattern) == source.place.matching(pattern), pattern
+        assert on_disk.place.matching(pattern) == source.place.matching(pattern), pattern
 
 
 class ClientError(Exception):
@@ -470,9 +470,9 @@ def test_a_file_ten_times_larger_takes_no_more_memory(tmp_path, monkeypatch):
 
     peaks = []
     for number in (3_000, 30_000):
-        place = tmp_path / str(number)
-        write(number, place)
-        source = shipped("segment", place)
+        folder = tmp_path / str(number)
+        write(number, folder)
+        source = shipped("segment", folder)
         tracemalloc.start()
         rows = sum(len(piece["raw_events"]) for piece in source.pieces(FIRST, FIRST))
         peaks.append(tracemalloc.get_traced_memory()[1])
