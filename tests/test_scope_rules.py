@@ -52,12 +52,12 @@ class Broken(Sql):
         self._break_scope = break_scope
         self._break_build = break_build
 
-    def scope(self, table: str) -> str:
-        query = super().scope(table)
-        return self._break_scope(table, query) if self._break_scope else query
+    def scope(self, table: str, whole: bool = False) -> str:
+        query = super().scope(table, whole)
+        return self._break_scope(table, query) if self._break_scope and not whole else query
 
-    def build(self, table: str) -> str:
-        script = super().build(table)
+    def build(self, table: str, whole: bool = False) -> str:
+        script = super().build(table, whole)
         return self._break_build(script) if self._break_build else script
 
 

@@ -56,3 +56,26 @@ end
 {{ link }}.kind = 'same'
 {%- endif %}
 {%- endmacro -%}
+
+{#- Where a run computes everything, nothing tells what changed: all of a table did. -#}
+{%- macro changed(table) -%} {{ table if whole else 'changed__' ~ table }} {%- endmacro -%}
+
+{#- The batches that a run looks at. -#}
+{%- macro batches() -%} {{ 'raw_batches' if whole else 'scope_batches' }} {%- endmacro -%}
+
+{#- The partitions of a table that a run computes: where it computes everything, those that there are. -#}
+{%- macro scope(table) -%} {{ table if whole else 'scope__' ~ table }} {%- endmacro -%}
+
+{#- The rows of a table that belong to partitions in scope, its own or those of another table, by the columns that name one:
+    all where a run computes everything, and, if told so, on engines to which reading all costs less than finding some. -#}
+{%- macro in_scope(table, name, key, of=none, or_all=false) -%}
+{% if whole or (or_all and db.reads_by == 'columns') %}
+{{ table }} as {{ name }}
+{%- else -%}
+scope__{{ of or table }} as s
+    {{ db.join }} {{ table }} as {{ name }}
+    {% for column in key %}
+        {{ 'on' if loop.first else 'and' }} s.{{ column }} = {{ name }}.{{ key[column] if key is mapping else column }}
+    {% endfor %}
+{%- endif %}
+{%- endmacro -%}

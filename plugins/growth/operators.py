@@ -21,7 +21,16 @@ from growth.engines import Connection, Place, place_of_airflow, transaction
 from growth.errors import PassingError, UserError
 from growth.sql import Sql
 from growth.verify import report, verify
-from growth.warehouse import Refused, drop_obsolete_columns, heed, land, plain_errors, prepare, run_script
+from growth.warehouse import (
+    Refused,
+    computes_everything,
+    drop_obsolete_columns,
+    heed,
+    land,
+    plain_errors,
+    prepare,
+    run_script,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -48,6 +57,11 @@ def sql() -> Sql:
 
 def place() -> Place:
     return place_of_airflow(BaseHook.get_connection(CONNECTION))
+
+
+def is_whole() -> bool:
+    with closing(connect()) as connection:
+        return computes_everything(connection)
 
 
 def days_of(dag_run: Any, params: Any) -> days.Days:
@@ -78,9 +92,9 @@ def _sentence(function: Any) -> Any:
 
 MACROS = {
     "days_of": _sentence(days_of),
-    "build": _sentence(lambda table: sql().build(table)),
+    "build": _sentence(lambda table: sql().build(table, is_whole())),
     "publish": _sentence(lambda: sql().publish()),
-    "checks": _sentence(lambda layer: ";\n\n".join(f"-- {c.name}\n{c.query}" for c in sql().checks(layer))),
+    "checks": _sentence(lambda layer: ";\n\n".join(f"-- {c.name}\n{c.query}" for c in sql().checks(layer, is_whole()))),
 }
 
 
@@ -253,7 +267,9 @@ class ChecksOperator(BaseSQLOperator):
         with for_people(), closing(connect()) as connection:
             hold(connection, context)
             try:
-                seconds = run_checks(connection, sql().checks(self.layer), self.parameters)
+                seconds = run_checks(
+                    connection, sql().checks(self.layer, computes_everything(connection)), self.parameters
+                )
             except ChecksFailed:
                 # Readers are told that the run has failed.
                 sql().engine.published(place(), connection)

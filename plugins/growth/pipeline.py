@@ -10,7 +10,7 @@ from growth.days import Days
 from growth.models import LAYERS, tables
 from growth.sources import Source
 from growth.sql import Sql
-from growth.warehouse import drop_obsolete_columns, land, prepare, run_script
+from growth.warehouse import computes_everything, drop_obsolete_columns, land, prepare, run_script
 
 
 def run(
@@ -43,12 +43,13 @@ def compute(
 ) -> dict[str, float]:
     """All that follows a landing: compute what is in scope, check it, publish; gives the seconds of SQL by task."""
     seconds: dict[str, float] = {}
+    whole = computes_everything(connection)
     for layer in LAYERS:
         for table in tables(layer):
             before_task(table)
-            seconds[table] = run_script(connection, sql.build(table), parameters)
+            seconds[table] = run_script(connection, sql.build(table, whole), parameters)
         before_task(f"check_{layer}")
-        seconds[f"check_{layer}"] = run_checks(connection, sql.checks(layer), parameters)
+        seconds[f"check_{layer}"] = run_checks(connection, sql.checks(layer, whole), parameters)
     before_task("publish")
     seconds["publish"] = run_script(connection, sql.publish(), parameters)
     drop_obsolete_columns(connection, sql)

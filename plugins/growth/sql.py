@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
 from growth import engines
 from growth.definitions import Definitions
-from growth.models import LAYERS, SQL_FOLDER, Model, model_files, read_header, select_list
+from growth.models import LAYERS, SQL_FOLDER, Model, model_files, read_header, select_list, tables
 from growth.sources import RAW_COLUMNS
 
 _EPOCH = date(1970, 1, 1)
@@ -45,15 +47,18 @@ def _values(values: list[str]) -> str:
     return ", ".join(f"'{value}'" for value in values) or "''"
 
 
-def sql_environment(definitions: Definitions, engine: str) -> jinja2.Environment:
-    """Templates below include/sql that know the dictionary, and as `db` the words of an engine."""
+def sql_environment(definitions: Definitions, engine: str, whole: bool = False) -> jinja2.Environment:
+    """Templates below include/sql that know the dictionary, and as `db` the words of an engine.
+
+    `whole` is whether what they say is said of all rows, not of those in scope.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(SQL_FOLDER),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["definitions"] = definitions
+    environment.globals |= {"definitions": definitions, "whole": whole}
     environment.globals["db"] = environment.get_template(f"engines/{engine}.sql").module
     return environment
 
@@ -64,24 +69,31 @@ class Sql:
     def __init__(self, definitions: Definitions, engine: str = "sqlite") -> None:
         self.definitions = definitions
         self.engine = engines.engine(engine)
-        self._environment = sql_environment(definitions, engine)
-        self._environment.filters["values"] = _values
-        funnel = definitions.funnel
-        meaningful = definitions.active.meaningful_events if funnel.counts_active_days else []
-        self._environment.globals |= {
+
+    @cache  # noqa: B019 - one Sql lives as long as its process or its test
+    def _environment(self, whole: bool) -> jinja2.Environment:
+        environment = sql_environment(self.definitions, self.engine.name, whole)
+        environment.filters["values"] = _values
+        funnel = self.definitions.funnel
+        meaningful = self.definitions.active.meaningful_events if funnel.counts_active_days else []
+        environment.globals |= {
             "raw_tables": RAW_COLUMNS,
             "funnel_event_types": sorted({*funnel.event_types, *meaningful}),
             "day": lambda d: (d - _EPOCH).days,
+            "typed": self._typed_rows,
         }
-        self._environment.globals["typed"] = self._typed_rows
-        self._environment.globals["words"] = self._environment.get_template("words.sql").module
+        environment.globals["words"] = environment.get_template("words.sql").module
+        return environment
 
-    def _render(self, path: str, **context: object) -> str:
-        return self._environment.get_template(path).render(**context)
+    def _render(self, path: str, whole: bool = False, **context: object) -> str:
+        return self._environment(whole).get_template(path).render(**context)
+
+    def _query(self, table: str, whole: bool = False) -> str:
+        return self._render(model_files()[table].relative_to(SQL_FOLDER).as_posix(), whole).strip()
 
     @cached_property
     def _queries(self) -> dict[str, str]:
-        return {name: self._render(path.relative_to(SQL_FOLDER).as_posix()) for name, path in model_files().items()}
+        return {name: self._query(name) for name in model_files()}
 
     @cached_property
     def models(self) -> list[Model]:
@@ -112,7 +124,7 @@ class Sql:
 
     def _typed_rows(self, name: str, rows: str) -> str:
         """The query of such a view over a few of its raw rows, which no other row is read for."""
-        fence = self._environment.globals["db"].fence
+        fence = self._db.fence
         return self._render(f"staging/typed_{name}.sql", rows=rows, fence=fence)
 
     def create(self) -> str:
@@ -122,15 +134,25 @@ class Sql:
     def views(self) -> str:
         return self._render("run/views.sql", models=self.models, typed=self._typed)
 
-    @cache  # noqa: B019 - one Sql lives as long as its process or its test
-    def build(self, table: str) -> str:
-        """The script of a table's task: one transaction."""
+    @cache  # noqa: B019
+    def build(self, table: str, whole: bool = False) -> str:
+        """The script of a table's task, one transaction: of the rows in scope, or of the whole table.
+
+        Each refuses to run where the warehouse asks for the other (growth.warehouse.computes_everything).
+        """
         model = next(m for m in self.models if m.name == table)
+        query = self._query(table, whole)
+        scope_query = self.scope(table, whole)
+        if whole:
+            # The partitions of all events would take as long to note down as the events: only where anybody asks.
+            asking = (query, *(check.query for check in self._checks(table, whole)))
+            scope_query = scope_query if any(f"scope__{table}" in said for said in asking) else ""
         return self._render(
-            "run/build.sql" if model.layer == "marts" else "run/refresh.sql",
+            "run/build.sql" if model.layer == "marts" else "run/refill.sql" if whole else "run/refresh.sql",
+            whole,
             model=model,
-            query=self._queries[table].strip(),
-            scope_query=self.scope(table),
+            query=query,
+            scope_query=scope_query,
             hash=self.definitions_hash,
         )
 
@@ -141,21 +163,25 @@ class Sql:
             "run/publish.sql", marts=self.marts, refreshed=refreshed, ledger=_LEDGER, unmeasured=_UNMEASURED
         )
 
-    def scope(self, table: str) -> str:
+    def scope(self, table: str, whole: bool = False) -> str:
         """The query for the partitions of a table that a run has to compute again."""
-        return self._render(f"scope/{table}.sql").strip()
+        return self._render(f"scope/{table}.sql", whole).strip()
+
+    @property
+    def _db(self) -> Any:
+        return self._environment(False).globals["db"]
 
     def begin(self) -> str:
         """The statements that open a transaction beside which nobody else writes."""
-        return str(self._environment.globals["db"].begin_alone())
+        return str(self._db.begin_alone())
 
     def drop_views(self) -> str:
         names = [*self._typed, *(f"next__{m.name}" for m in self.marts), "batch_accounting"]
-        return "\n".join(str(self._environment.globals["db"].drop_view(name)) for name in names)
+        return "\n".join(str(self._db.drop_view(name)) for name in names)
 
     def type_of(self, column_type: str) -> str:
         """What the engine calls text, integer or real."""
-        return str(self._environment.globals["db"].types[column_type])
+        return str(self._db.types[column_type])
 
     def hold(self) -> str:
         """The statements that take the warehouse for a run, or refuse to."""
@@ -166,16 +192,15 @@ class Sql:
         return self._render("run/erase.sql")
 
     @cache  # noqa: B019
-    def checks(self, layer: str) -> list[Check]:
-        """The checks of a layer's tables, by file name."""
-        names = {m.name for m in self.models if m.layer == layer}
-        checks = []
-        for path in sorted((SQL_FOLDER / "checks").glob("*.sql")):
-            if path.stem.partition("__")[0] in names:
-                header = read_header(path.read_text(encoding="utf-8"))
-                severity = header.keys.get("severity", "error")
-                checks.append(Check(path.stem, header.sentence, severity, self._render(f"checks/{path.name}").strip()))
-        return checks
+    def checks(self, layer: str, whole: bool = False) -> list[Check]:
+        """The checks of a layer's tables, by file name: of the rows in scope, or of the whole tables."""
+        return [check for table in tables(layer) for check in self._checks(table, whole)]
+
+    def _checks(self, table: str, whole: bool) -> Iterator[Check]:
+        for path in sorted((SQL_FOLDER / "checks").glob(f"{table}__*.sql")):
+            header = read_header(path.read_text(encoding="utf-8"))
+            severity = header.keys.get("severity", "error")
+            yield Check(path.stem, header.sentence, severity, self._render(f"checks/{path.name}", whole).strip())
 
     def write(self, folder: Path) -> None:
         """Every statement, rendered, into one file for each table, scope and check: what a linter or a person reads."""

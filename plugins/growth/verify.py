@@ -47,7 +47,7 @@ def rebuild(aside: Aside, sql: Sql, where: str) -> None:
         _copy_raw_rows(target, prefix, sql, where)
     parameters = {"dag_id": "verify", "run_id": "verify", "first_day": "", "last_day": ""}
     for model in sql.models:
-        run_script(target, sql.build(model.name), parameters)
+        run_script(target, sql.build(model.name, whole=True), parameters)
     run_script(target, sql.publish(), parameters)
 
 

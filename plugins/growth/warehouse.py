@@ -175,9 +175,7 @@ def prepare(connection: Connection, sql: Sql) -> None:
         if not connection.execute("select 1 from calendar_months limit 1").fetchone():
             engine.load(connection, "calendar_months", _CALENDAR, list(zip(*_months(), strict=True)))
         # What tables of another shape or meaning held has to be computed again, whichever run comes next.
-        connection.execute(
-            "update run_state set prepared_hash = ?, everything = ?", (sql.definitions_hash, 1 if known else 0)
-        )
+        connection.execute("update run_state set prepared_hash = ?, everything = 1", (sql.definitions_hash,))
 
 
 @contextmanager
@@ -292,6 +290,11 @@ def land(
         _move_on(connection, sql.definitions_hash, rebuild)
         seconds += time.perf_counter() - started
     return Landed(landed, left_out, seconds)
+
+
+def computes_everything(connection: Connection) -> bool:
+    """Whether a run computes whole tables, as a first one does, and one after a change of the definitions."""
+    return connection.execute("select everything from run_state").fetchone() == (1,)
 
 
 def refuse_other_source(connection: Connection, source: Source) -> None:

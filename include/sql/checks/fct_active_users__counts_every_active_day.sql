@@ -4,7 +4,7 @@ with days as (
     union
     select {{ db.date_of_day('t.activity_day') }}
     from run_state as r
-    inner join changed__int_user_engagement_totals as t on t.activity_day <= r.as_of_day
+    inner join {{ words.changed('int_user_engagement_totals') }} as t on t.activity_day <= r.as_of_day
 ),
 
 counted as (

@@ -3,7 +3,7 @@ with cohorts as (
     -- Those that may have changed since people read them.
     select cohort_month from building__fct_engagement_cohorts where months_since_signup = 0
     union
-    select signup_month from changed__stg_users
+    select signup_month from {{ words.changed('stg_users') }}
 ),
 
 signups as (

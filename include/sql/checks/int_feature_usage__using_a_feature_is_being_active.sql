@@ -1,6 +1,5 @@
 -- Who used a feature on a day was active on it.
 select f.user_id, f.activity_date, f.feature_name
-from scope__int_feature_usage as s
-{{ db.join }} int_feature_usage as f on s.activity_day = f.activity_day and s.user_id = f.user_id
+from {{ words.in_scope('int_feature_usage', 'f', ['activity_day', 'user_id']) }}
 left join int_user_engagement as e on f.activity_day = e.activity_day and f.user_id = e.user_id
 where e.user_id is null and 'feature_used' in ({{ definitions.active.meaningful_events | values }})

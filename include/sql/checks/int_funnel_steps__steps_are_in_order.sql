@@ -1,8 +1,7 @@
 -- Nobody reaches a step without the one before, or earlier than it.
 select p.user_id{% for step in definitions.funnel.steps %}, p.{{ step.name }}_at{% endfor %}
 
-from scope__int_funnel_steps as s
-{{ db.join }} int_funnel_steps as p on s.user_id = p.user_id
+from {{ words.in_scope('int_funnel_steps', 'p', ['user_id']) }}
 where
 {% for step in definitions.funnel.steps[1:] %}
 {% set before = definitions.funnel.steps[loop.index0].name %}

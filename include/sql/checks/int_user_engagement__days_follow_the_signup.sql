@@ -1,6 +1,5 @@
 -- An active day belongs to a user, to the cohort of their signup, and is not before it.
 select e.user_id, e.activity_date, u.signup_date, e.cohort_month
-from scope__int_user_engagement as s
-{{ db.join }} int_user_engagement as e on s.user_id = e.user_id and s.activity_day = e.activity_day
+from {{ words.in_scope('int_user_engagement', 'e', ['user_id', 'activity_day']) }}
 left join stg_users as u on e.user_id = u.user_id
 where u.user_id is null or e.activity_day < u.signup_day or e.cohort_month <> u.signup_month

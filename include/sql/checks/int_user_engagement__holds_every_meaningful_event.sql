@@ -1,11 +1,10 @@
 -- The events of a user's active day are the meaningful ones in staging, where it is not before their signup.
 with staged as (
-    select s.user_id, s.activity_day, count(*) as events
-    from scope__int_user_engagement as s
-    {{ db.join }} stg_users as u on s.user_id = u.user_id
-    {{ db.join }} stg_events as e on s.user_id = e.user_id and s.activity_day = e.event_day
-    where {{ words.is_active('e', 's.activity_day', 'u') }}
-    group by s.user_id, s.activity_day
+    select e.user_id, e.event_day as activity_day, count(*) as events
+    from {{ words.in_scope('stg_events', 'e', {'user_id': 'user_id', 'activity_day': 'event_day'}, of='int_user_engagement') }}
+    {{ db.join }} stg_users as u on e.user_id = u.user_id
+    where {{ words.is_active('e', 'e.event_day', 'u') }}
+    group by e.user_id, e.event_day
 )
 
 select g.user_id, g.activity_day, c.events as events_counted, g.events as events_staged

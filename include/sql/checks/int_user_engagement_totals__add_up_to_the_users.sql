@@ -1,8 +1,8 @@
 -- The users of a day are those who were active on it, and so are their new features.
 with days as (
-    select activity_day from scope__int_user_engagement_totals
+    select activity_day from {{ words.scope('int_user_engagement_totals') }}
     union
-    select activity_day from changed__int_user_engagement
+    select activity_day from {{ words.changed('int_user_engagement') }}
 ),
 
 totals as (

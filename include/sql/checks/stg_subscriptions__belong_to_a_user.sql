@@ -1,7 +1,6 @@
 -- Who subscribes has a user row; it may still arrive.
 -- severity: warn
 select c.subscription_id, c.user_id
-from scope__stg_subscriptions as s
-{{ db.join }} stg_subscriptions as c on s.subscription_id = c.subscription_id
+from {{ words.in_scope('stg_subscriptions', 'c', ['subscription_id']) }}
 left join stg_users as u on c.user_id = u.user_id
 where u.user_id is null

@@ -1,6 +1,5 @@
 -- Every plan and status stands in the dictionary.
 select c.subscription_id, c.plan_name, c.status
-from scope__stg_subscriptions as s
-{{ db.join }} stg_subscriptions as c on s.subscription_id = c.subscription_id
+from {{ words.in_scope('stg_subscriptions', 'c', ['subscription_id']) }}
 where c.plan_name not in ({{ definitions.subscriptions.plans | values }})
     or c.status not in ({{ definitions.subscriptions.statuses | values }})

@@ -1,5 +1,4 @@
 -- No price is negative, and none ends before it starts.
 select c.subscription_id, c.mrr, c.start_date, c.end_date
-from scope__stg_subscriptions as s
-{{ db.join }} stg_subscriptions as c on s.subscription_id = c.subscription_id
+from {{ words.in_scope('stg_subscriptions', 'c', ['subscription_id']) }}
 where c.mrr < 0 or c.end_day < c.start_day or c.start_day < {{ day(definitions.quality.earliest_date) }}

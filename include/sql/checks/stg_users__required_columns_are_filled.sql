@@ -1,5 +1,4 @@
 -- A user has an id, and a day and month of signup.
 select u.user_id, u.signup_date, u.signup_month, u.signup_day
-from scope__stg_users as s
-{{ db.join }} stg_users as u on s.user_id = u.user_id
+from {{ words.in_scope('stg_users', 'u', ['user_id']) }}
 where trim(u.user_id, ' ') = '' or u.signup_date is null or u.signup_month is null or u.signup_day is null

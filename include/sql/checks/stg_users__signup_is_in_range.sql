@@ -1,6 +1,5 @@
 -- Nobody signed up before the earliest date of the dictionary, or after their row arrived.
 select u.user_id, u.signup_date, u.batch_date
-from scope__stg_users as s
-{{ db.join }} stg_users as u on s.user_id = u.user_id
+from {{ words.in_scope('stg_users', 'u', ['user_id']) }}
 where u.signup_day < {{ day(definitions.quality.earliest_date) }}
     or u.signup_day > {{ db.day_of_date('u.batch_date') }} + {{ definitions.quality.event_days_ahead }}

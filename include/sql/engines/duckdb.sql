@@ -136,14 +136,15 @@ create or replace temp table {{ name }} as
 {#- How a table is read where a few rows are wanted: an index leads to rows, or columns are read in whole. -#}
 {%- set reads_by = 'columns' -%}
 
-{#- The rows that a check looks at: all, since to find those in scope means to read a longer column than most checks do. -#}
-{%- macro rows_in_scope(table, name, key) -%} {{ table }} as {{ name }} {%- endmacro -%}
+{#- A number that few texts share, which is faster to find among many than text. -#}
+{%- macro hashed(text) -%} hash({{ text }}) {%- endmacro -%}
 
 {#- What keeps a query from being taken apart by the one around it: nothing is needed here. -#}
 {%- set fence = '' -%}
 
 {#- How to join what is in scope with the rest, for the rest of the transaction: every row is read in any case. -#}
 {%- macro plan_for(scope, table) -%} {%- endmacro -%}
+{%- macro plan_for_all() -%} {%- endmacro -%}
 
 {#- A condition that holds for most rows, where a planner has no statistics of it. -#}
 {%- macro likely(condition) -%} {{ condition }} {%- endmacro -%}

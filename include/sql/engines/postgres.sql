@@ -179,11 +179,8 @@ $$;
 {#- How a table is read where a few rows are wanted: an index leads to rows, or columns are read in whole. -#}
 {%- set reads_by = 'rows' -%}
 
-{#- The rows that a check looks at: those in scope. -#}
-{%- macro rows_in_scope(table, name, key) -%}
-scope__{{ table }} as s
-{{ join }} {{ table }} as {{ name }} on s.{{ key }} = {{ name }}.{{ key }}
-{%- endmacro -%}
+{#- What is found among many in the place of text: the text itself. -#}
+{%- macro hashed(text) -%} {{ text }} {%- endmacro -%}
 
 {#- What keeps a query from being taken apart by the one around it: each mention of a column would compute it again. -#}
 {%- set fence = '\noffset 0' -%}
@@ -196,6 +193,11 @@ select set_config('enable_nestloop', 'off', true)
 from pg_class
 where oid = cast('{{ table }}' as regclass)
     and (select count(*) from {{ scope }}) > greatest(reltuples / 10, 1000);
+{%- endmacro -%}
+
+{#- The same where all rows are computed. -#}
+{%- macro plan_for_all() -%}
+set local enable_nestloop = off;
 {%- endmacro -%}
 
 {#- A condition that holds for most rows. Of what it has no statistics of, PostgreSQL takes one row in 200 to be so,

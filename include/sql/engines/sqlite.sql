@@ -124,17 +124,15 @@ create temp table {{ name }} as
 {#- How a table is read where a few rows are wanted: an index leads to rows, or columns are read in whole. -#}
 {%- set reads_by = 'rows' -%}
 
-{#- The rows that a check looks at: those in scope. -#}
-{%- macro rows_in_scope(table, name, key) -%}
-scope__{{ table }} as s
-{{ join }} {{ table }} as {{ name }} on s.{{ key }} = {{ name }}.{{ key }}
-{%- endmacro -%}
+{#- What is found among many in the place of text: the text itself. -#}
+{%- macro hashed(text) -%} {{ text }} {%- endmacro -%}
 
-{#- What keeps a query from being taken apart by the one around it: nothing is needed here. -#}
-{%- set fence = '' -%}
+{#- What keeps a query from being taken apart by the one around it: each mention of a column would compute it again. -#}
+{%- set fence = '\nlimit -1' -%}
 
 {#- How to join what is in scope with the rest, for the rest of the transaction: here it is always the small one first. -#}
 {%- macro plan_for(scope, table) -%} {%- endmacro -%}
+{%- macro plan_for_all() -%} {%- endmacro -%}
 
 {#- A condition that holds for most rows, where a planner has no statistics of it. -#}
 {%- macro likely(condition) -%} {{ condition }} {%- endmacro -%}

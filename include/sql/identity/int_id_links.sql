@@ -6,14 +6,12 @@
 -- words: identity
 with arrived_links as (
     select r.*
-    from scope__int_id_links as s
-    {{ db.join }} raw_links as r on s.batch_date = r.batch_date
+    from {{ words.in_scope('raw_links', 'r', ['batch_date'], of='int_id_links') }}
 ),
 
 arrived_events as (
     select r.*
-    from scope__int_id_links as s
-    {{ db.join }} raw_events as r on s.batch_date = r.batch_date
+    from {{ words.in_scope('raw_events', 'r', ['batch_date'], of='int_id_links') }}
     where r.anonymous_id is not null and r.user_id is not null
 ),
 

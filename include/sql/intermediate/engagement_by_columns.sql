@@ -2,7 +2,9 @@
 users as (
     select u.user_id, u.signup_month, u.signup_day
     from stg_users as u
+    {% if not whole %}
     where u.user_id in (select user_id from scope__int_user_engagement)
+    {% endif %}
 ),
 
 user_days as (
@@ -44,6 +46,8 @@ absences as (
         case when d.days_before <= {{ words.looks_back() }} then d.days_before end as gap_days
     from absent_days as d
     left join new_features as n on d.user_id = n.user_id and d.event_day = n.event_day
+    {% if not whole %}
     where (d.user_id, d.event_day) in (select user_id, activity_day from scope__int_user_engagement)
+    {% endif %}
 )
 

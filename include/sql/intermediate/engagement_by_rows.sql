@@ -1,8 +1,8 @@
 {#- The days of int_user_engagement where an index leads to rows: of each, the day before and earlier uses are looked up. -#}
 active_days as (
     select
-        s.activity_day,
-        s.user_id,
+        e.event_day as activity_day,
+        e.user_id,
         u.signup_month as cohort_month,
         u.signup_day,
         count(*) as events,
@@ -11,17 +11,16 @@ active_days as (
             select 1
             from stg_events as o
             where o.user_id = e.user_id
-                and o.event_day >= {{ db.greatest('u.signup_day', words.first_day_of_month('s.activity_day')) }}
+                and o.event_day >= {{ db.greatest('u.signup_day', words.first_day_of_month('e.event_day')) }}
                 and o.event_day <= e.event_day
                 and (o.event_day < e.event_day or o.event_id < e.event_id)
                 and o.feature_name = e.feature_name
                 and o.event_type = 'feature_used'
         ) then 1 else 0 end) as new_features
-    from scope__int_user_engagement as s
-    {{ db.join }} stg_users as u on s.user_id = u.user_id
-    {{ db.join }} stg_events as e on s.user_id = e.user_id and s.activity_day = e.event_day
-    where {{ words.is_active('e', 's.activity_day', 'u') }}
-    group by s.user_id, s.activity_day, u.signup_month, u.signup_day
+    from {{ words.in_scope('stg_events', 'e', {'user_id': 'user_id', 'activity_day': 'event_day'}, of='int_user_engagement') }}
+    {{ db.join }} stg_users as u on e.user_id = u.user_id
+    where {{ words.is_active('e', 'e.event_day', 'u') }}
+    group by e.user_id, e.event_day, u.signup_month, u.signup_day
 ),
 
 absences as materialized (

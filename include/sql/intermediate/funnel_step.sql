@@ -36,8 +36,7 @@ candidates_{{ step.name }} as (
         c.subscription_id as moment_id,
         c.paid_day * 86400000 as at_ms,
         c.paid_day * 86400000 + 86399999 as latest_ms
-    from scope__int_funnel_steps as s
-    {{ db.join }} stg_subscriptions as c on s.user_id = c.user_id
+    from {{ words.in_scope('stg_subscriptions', 'c', ['user_id'], of='int_funnel_steps') }}
     where c.paid_mrr > {{ step.subscription.mrr_above }}
     {% endif %}
 ),

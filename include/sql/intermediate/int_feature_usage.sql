@@ -6,12 +6,11 @@
 -- indexes: user_id, activity_day, feature_name
 -- words: features, active
 with used_features as (
-    select s.activity_day, s.user_id, e.feature_name, u.signup_month as cohort_month, count(*) as uses
-    from scope__int_feature_usage as s
-    {{ db.join }} stg_users as u on s.user_id = u.user_id
-    {{ db.join }} stg_events as e on s.user_id = e.user_id and s.activity_day = e.event_day
-    where e.event_type = 'feature_used' and {{ words.is_active('e', 's.activity_day', 'u') }}
-    group by s.user_id, s.activity_day, e.feature_name, u.signup_month
+    select e.event_day as activity_day, e.user_id, e.feature_name, u.signup_month as cohort_month, count(*) as uses
+    from {{ words.in_scope('stg_events', 'e', {'user_id': 'user_id', 'activity_day': 'event_day'}, of='int_feature_usage') }}
+    {{ db.join }} stg_users as u on e.user_id = u.user_id
+    where e.event_type = 'feature_used' and {{ words.is_active('e', 'e.event_day', 'u') }}
+    group by e.user_id, e.event_day, e.feature_name, u.signup_month
 )
 
 select

@@ -9,24 +9,21 @@
 with moments as (
     -- Whatever may reach a step. A date without a time has its whole day: latest_ms is the end of it.
     select
-        s.user_id,
+        e.user_id,
         e.event_type as moment,
         e.event_id as moment_id,
         e.event_ms as at_ms,
         e.event_latest_ms as latest_ms,
         e.event_day as at_day,
         e.is_meaningful
-    from scope__int_funnel_steps as s
-    {{ db.join }} stg_events as e on s.user_id = e.user_id
+    from {{ words.in_scope('stg_events', 'e', ['user_id'], of='int_funnel_steps') }}
     where e.event_type in ({{ funnel_event_types | values }})
     union all
     select u.user_id, 'user signup_date', '', u.signup_ms, u.signup_latest_ms, u.signup_day, 0
-    from scope__int_funnel_steps as s
-    {{ db.join }} stg_users as u on s.user_id = u.user_id
+    from {{ words.in_scope('stg_users', 'u', ['user_id'], of='int_funnel_steps') }}
     union all
     select u.user_id, 'user first_visit_date', '', u.first_visit_ms, u.first_visit_latest_ms, null, 0
-    from scope__int_funnel_steps as s
-    {{ db.join }} stg_users as u on s.user_id = u.user_id
+    from {{ words.in_scope('stg_users', 'u', ['user_id'], of='int_funnel_steps') }}
     where u.first_visit_ms is not null
 ),
 

@@ -3,6 +3,7 @@
 -- scope: activity_day, cohort_month, days_since_active, new_days
 -- changes: activity_day, activity_month
 -- words: active, features
+{% set parts = ['activity_day', 'cohort_month', 'days_since_active', 'new_days'] %}
 select
     e.activity_day,
     e.cohort_month,
@@ -11,8 +12,5 @@ select
     e.activity_month,
     count(*) as users,
     sum(e.new_features) as new_features
-from scope__int_user_engagement_totals as s
-{{ db.join }} int_user_engagement as e
-    on s.activity_day = e.activity_day and s.cohort_month = e.cohort_month
-    and s.days_since_active = e.days_since_active and s.new_days = e.new_days
+from {{ words.in_scope('int_user_engagement', 'e', parts, of='int_user_engagement_totals') }}
 group by e.activity_day, e.cohort_month, e.days_since_active, e.new_days, e.activity_month

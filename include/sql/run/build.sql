@@ -2,6 +2,7 @@
 {% set t = model %}
 {{ db.begin() }}
 {% include 'run/hold.sql' %}
+{% include 'run/how_much.sql' %}
 delete from scope__{{ t.name }};
 {% call db.insert_keys('scope__' ~ t.name, t.scope) %}
 {{ scope_query }}

@@ -4,6 +4,7 @@
 {% set t = model %}
 {{ db.begin() }}
 {% include 'run/hold.sql' %}
+{% include 'run/how_much.sql' %}
 {% if t.layer in ('identity', 'staging') %}
 {% call db.insert_new('scope_batches', ['batch_date']) %}
 select distinct batch_date from raw_batches
@@ -21,14 +22,7 @@ delete from scope__{{ t.name }};
 {{ db.plan_for('scope__' ~ t.name, t.name) }}
 
 {{ db.scratch('incoming', query) }}
-{% if t.changes %}
-{{ db.insert_changes('changed__' ~ t.name, t.changes, '(\n' ~ rows.all_if_everything(t.name, t.changes) ~ '\n) as before') }}
-{% endif %}
-delete from {{ t.name }} where ({{ t.key | join(', ') }}) in (
-{{ rows.all_if_everything(t.name, t.key) }}
-);
-
-{# Rows that stay as they are: nearly none on any day, and none of a first load. What is left of incoming comes. #}
+{# Rows that stay as they are: nearly none on any day. What is left of incoming comes. #}
 {% set told = t.key | list + t.changes | reject('in', t.key) | list %}
 {{ db.scratch('kept', rows.kept(t.name, t.columns, t.key, told)) }}
 {{ db.scratch('gone', rows.with_keys(t.name, told, 'scope__' ~ t.name, t.scope) ~ '\nexcept\nselect ' ~ told | join(', ') ~ ' from kept') }}

@@ -1,13 +1,13 @@
 -- A user is scored again when they came, went or changed, or a day, a feature or a subscription of theirs did,
 {% set h = definitions.health %}
 with touched as (
-    select user_id from changed__stg_users
+    select user_id from {{ words.changed('stg_users') }}
     union
-    select user_id from changed__int_user_engagement
+    select user_id from {{ words.changed('int_user_engagement') }}
     union
-    select user_id from changed__int_feature_usage
+    select user_id from {{ words.changed('int_feature_usage') }}
     union
-    select user_id from changed__stg_subscriptions
+    select user_id from {{ words.changed('stg_subscriptions') }}
 ),
 
 -- and, when the as-of day moves on, whoever was active in the days that it leaves or enters,

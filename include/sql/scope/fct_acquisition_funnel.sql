@@ -1,8 +1,8 @@
 -- A month is counted again when the steps of anybody in it came, went or changed,
-select cohort_month from changed__int_funnel_steps
+select cohort_month from {{ words.changed('int_funnel_steps') }}
 union
 -- when it is the month of a batch of the run,
-select {{ db.month_of_day(db.day_of_date('batch_date')) }} from scope_batches
+select {{ db.month_of_day(db.day_of_date('batch_date')) }} from {{ words.batches() }}
 union
 -- or when it matures between the as-of day that people see and the new one.
 select m.month

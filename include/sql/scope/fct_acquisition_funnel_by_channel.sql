@@ -1,5 +1,5 @@
 -- A month is counted again when the steps of anybody in it came, went or changed,
-select cohort_month from changed__int_funnel_steps
+select cohort_month from {{ words.changed('int_funnel_steps') }}
 union
 -- or when it matures between the as-of day that people see and the new one.
 select m.month

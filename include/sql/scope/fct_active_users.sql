@@ -5,7 +5,7 @@ with numbers as (
 ),
 
 changed_days as (
-    select distinct activity_day from changed__int_user_engagement_totals
+    select distinct activity_day from {{ words.changed('int_user_engagement_totals') }}
 )
 
 select {{ db.date_of_day('t.activity_day + n.number') }} as activity_date

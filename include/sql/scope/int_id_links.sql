@@ -1,2 +1,2 @@
 -- Links belong to their batch.
-select batch_date from scope_batches
+select batch_date from {{ words.batches() }}

@@ -1,16 +1,16 @@
 -- An id is looked at again when a link of it came or went,
 with recursive linked as (
-    select id from changed__int_id_links
+    select id from {{ words.changed('int_id_links') }}
     {% if definitions.identity.anonymous_rows == 'components' %}
     union
     -- when it had the same person as such an id: a device that is shared now unites them no longer,
     select o.id
-    from changed__int_id_links as c
+    from {{ words.changed('int_id_links') }} as c
     {{ db.join }} int_identities as i on c.id = i.id
     {{ db.join }} int_identities as o on i.person_id = o.person_id
     union
     select o.id
-    from changed__int_id_links as c
+    from {{ words.changed('int_id_links') }} as c
     {{ db.join }} int_identities as o on c.id = o.person_id
     {% endif %}
 ),

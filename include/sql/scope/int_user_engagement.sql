@@ -4,12 +4,12 @@
 {% else %}
 with changed_days as (
     select user_id, event_day as activity_day
-    from changed__stg_events
+    from {{ words.changed('stg_events') }}
     where event_type in ({{ definitions.active.meaningful_events | values }})
     union
     -- or when the user did: activity counts from the signup on, in the cohort of its month.
     select e.user_id, e.event_day
-    from changed__stg_users as u
+    from {{ words.changed('stg_users') }} as u
     {{ db.join }} stg_events as e on u.user_id = e.user_id
     where e.is_meaningful = 1
 ),
@@ -33,7 +33,7 @@ select user_id, activity_day from next_days where activity_day is not null
 union
 -- and the days in the rest of the month: on one of them a feature is used first.
 select e.user_id, e.event_day
-from changed__stg_events as c
+from {{ words.changed('stg_events') }} as c
 {{ db.join }} stg_events as e
     on c.user_id = e.user_id and e.event_day > c.event_day and e.event_day < c.event_day + 31
     and {{ db.month_of_day('e.event_day') }} = {{ db.month_of_day('c.event_day') }}

@@ -1,16 +1,18 @@
-{#- The arrivals of stg_events behind the first one, found where whole columns are read: few ids have any, and numbers tell
-    which may. To number the arrivals of all ids would be the dearest part of a first load. -#}
+{#- The arrivals of stg_events behind the first one, found where whole columns are read, or all rows in any case: few ids
+    have any, and numbers tell which may. To number the arrivals of all ids would be the dearest part of a first load. -#}
 repeated as (
-    select hash(event_id) as hashed
+    select {{ db.hashed('event_id') }} as hashed
     from raw_events
-    where hash(event_id) in (select hash(event_id) from scope__stg_events)
+    {% if not whole %}
+    where {{ db.hashed('event_id') }} in (select {{ db.hashed('event_id') }} from scope__stg_events)
+    {% endif %}
     group by hashed
     having count(*) > 1
 ),
 
 again as (
     select r.* from raw_events as r
-    where hash(r.event_id) in (select hashed from repeated)
+    where {{ db.hashed('r.event_id') }} in (select hashed from repeated)
 ),
 
 typed_again as (

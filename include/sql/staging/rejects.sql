@@ -6,8 +6,7 @@
 {% for table in raw_tables %}
 {{ 'with' if loop.first else '' }} arrived_{{ table[4:] }} as (
     select r.*
-    from scope__rejects as s
-    {{ db.join }} {{ table }} as r on s.batch_date = r.batch_date
+    from {{ words.in_scope(table, 'r', ['batch_date'], of='rejects') }}
 ),
 
 typed_rows_{{ table[4:] }} as (

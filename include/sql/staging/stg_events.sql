@@ -5,16 +5,16 @@
 -- cluster: user_id, event_day, event_id
 -- indexes: batch_date
 -- words: events, active, identity
+{% set by_numbers = whole or db.reads_by == 'columns' %}
 with arrived as (
-    {% if db.reads_by == 'columns' %}
+    {% if by_numbers and not whole %}
     -- Numbers are faster to find than ids; an id beside the scope that shares one comes out as it is in the table.
     select r.*
     from raw_events as r
-    where hash(r.event_id) in (select hash(event_id) from scope__stg_events)
+    where {{ db.hashed('r.event_id') }} in (select {{ db.hashed('event_id') }} from scope__stg_events)
     {% else %}
     select r.*
-    from scope__stg_events as s
-    {{ db.join }} raw_events as r on s.event_id = r.event_id
+    from {{ words.in_scope('raw_events', 'r', ['event_id'], of='stg_events') }}
     {% endif %}
 ),
 
@@ -22,7 +22,7 @@ typed as (
 {{ typed('events', 'arrived') }}
 ),
 
-{% if db.reads_by == 'columns' %}
+{% if by_numbers %}
 {% include 'staging/later_arrivals.sql' %}
 {% endif %}
 arrivals as (
@@ -38,16 +38,14 @@ arrivals as (
         t.batch_date,
         t.source_file,
         t.source_row,
-        {% if db.reads_by == 'columns' %}
-        case when a.source_row is null then 1 end as arrival_number
+        {% if by_numbers %}
+        case when (t.batch_date, t.source_file, t.source_row) in (
+            select batch_date, source_file, source_row from later_arrivals
+        ) then 2 else 1 end as arrival_number
         {% else %}
         row_number() over (partition by t.event_id order by t.batch_date, t.source_file, t.source_row) as arrival_number
         {% endif %}
     from typed as t
-    {% if db.reads_by == 'columns' %}
-    left join later_arrivals as a
-        on t.source_row = a.source_row and t.batch_date = a.batch_date and t.source_file = a.source_file
-    {% endif %}
     where {{ db.likely('t.reject_reason is null') }}
 )
 

@@ -6,7 +6,7 @@
 -- words: subscriptions, identity
 {% set s = definitions.subscriptions %}
 with arrived as (
-    select r.* from scope__stg_subscriptions as k {{ db.join }} raw_subscriptions as r on k.subscription_id = r.subscription_id
+    select r.* from {{ words.in_scope('raw_subscriptions', 'r', ['subscription_id'], of='stg_subscriptions') }}
 ),
 
 typed as (
@@ -46,10 +46,8 @@ in_order as (
         *,
         max(place) over (partition by subscription_id) as places,
         -- Of a trial that became a payment without another date of start or change, its arrival says when.
-        case
-            when changed_day is not null then changed_day
-            when lag(is_trial) over same = 1 and lag(start_day) over same = start_day then batch_day
-        end as dated_day
+        coalesce(changed_day, case when lag(is_trial) over same = 1 and lag(start_day) over same = start_day then batch_day end)
+            as dated_day
     from states
     window same as (partition by subscription_id order by place)
 ),
