@@ -112,6 +112,9 @@ create table if not exists {{ name }} (
 
 {%- macro create_index(table, columns, is_unique=false) -%} {%- endmacro -%}
 
+{#- There are none. -#}
+{%- macro drop_index_to_fill(table, columns) -%}  {%- endmacro -%}
+
 {#- An index of raw rows by an id, which may be of any length. -#}
 {%- macro create_raw_index(table, column) -%} {%- endmacro -%}
 

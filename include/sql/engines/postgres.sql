@@ -140,6 +140,9 @@ create {{ 'unique ' if is_unique }}index if not exists {{ table }}_{{ short(colu
 {% endif %}
 {%- endmacro -%}
 
+{#- An index of a table that is filled anew stays: without it readers would wait, with it each row takes longer. -#}
+{%- macro drop_index_to_fill(table, columns) -%}  {%- endmacro -%}
+
 {#- An index of raw rows by an id, of any kind and length: what is wrong with it is said later. -#}
 {%- macro create_raw_index(table, column) -%}
 create index if not exists {{ table }}_{{ column }} on {{ table }} using hash ({{ column }});

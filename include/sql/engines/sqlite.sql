@@ -98,6 +98,9 @@ create table if not exists {{ name }} (
 create {{ 'unique ' if is_unique }}index if not exists {{ table }}_{{ columns | join('_') }} on {{ table }} ({{ columns | join(', ') }});
 {%- endmacro -%}
 
+{#- An index of a table that is filled anew: made afterwards it is sorted once, instead of being searched for each row. -#}
+{%- macro drop_index_to_fill(table, columns) -%} drop index if exists {{ table }}_{{ columns | join('_') }}; {%- endmacro -%}
+
 {#- An index of raw rows by an id, which may be of any length. -#}
 {%- macro create_raw_index(table, column) -%} {{ create_index(table, [column]) }} {%- endmacro -%}
 

@@ -38,12 +38,7 @@
 -- The models.
 {% for t in models %}
 {{ db.create_large_table(t.name, t.types, t.key) }}
-{% for index in t.indexes %}
-{{ db.create_index(t.name, index) }}
-{% endfor %}
-{% if t.key != t.grain %}
-{{ db.create_index(t.name, t.grain, is_unique=true) }}
-{% endif %}
+{% include 'run/indexes.sql' %}
 {{ db.create_work_table('scope__' ~ t.name, t.types_of(t.scope), t.scope) }}
 {% if t.changes %}
 {{ db.create_work_table('changed__' ~ t.name, t.types_of(t.changes), t.changes) }}

@@ -18,11 +18,15 @@ where dag_id = :dag_id and run_id = :run_id and task_id = '{{ t.name }}';
 insert into run_steps (dag_id, run_id, task_id, rows_removed)
 select :dag_id, :run_id, '{{ t.name }}', count(*) from {{ t.name }};
 delete from {{ t.name }};
+{% for index in t.indexes + ([t.grain] if t.key != t.grain else []) %}
+{{ db.drop_index_to_fill(t.name, index) }}
+{% endfor %}
 insert into {{ t.name }} ({{ t.columns | join(', ') }})
 select {{ t.columns | join(', ') }} from (
 {{ query }}
 ) as incoming
 {{ db.in_order(t.key) }};
+{% include 'run/indexes.sql' %}
 {{ db.count_rows(t.name) }}
 
 update run_steps set rows_written = (select count(*) from {{ t.name }})

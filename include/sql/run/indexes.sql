@@ -1,0 +1,7 @@
+{#- The indexes of a model's table, as its header names them; where its key is not its grain, the grain is one, too. -#}
+{% for index in t.indexes %}
+{{ db.create_index(t.name, index) }}
+{% endfor %}
+{% if t.key != t.grain %}
+{{ db.create_index(t.name, t.grain, is_unique=true) }}
+{% endif %}
