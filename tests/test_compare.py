@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -339,8 +340,12 @@ def test_a_warehouse_that_has_nothing_to_compare_is_one_sentence(compared, wareh
     with pytest.raises(UserError, match=r"^There is no warehouse .*none\.db: make run builds it\.$"):
         compared(line, warehouse=tmp_path / "none.db")
     (tmp_path / "empty.db").touch()
-    with pytest.raises(UserError, match=r"^The warehouse .*empty\.db is none yet: make run builds it\.$"):
+    with pytest.raises(UserError, match=r"^There is no warehouse .*empty\.db: make run builds it\.$"):
         compared(line, warehouse=tmp_path / "empty.db")
+    with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
+        connection.execute("create table something (else_there text)")
+    with pytest.raises(UserError, match=r"^The warehouse .*other\.db is none yet: make run builds it\.$"):
+        compared(line, warehouse=tmp_path / "other.db")
     (tmp_path / "text.db").write_text("no database, but long enough to be looked at" * 50)
     with pytest.raises(UserError, match=r"text\.db is not a SQLite database: name another file"):
         compared(line, warehouse=tmp_path / "text.db")
