@@ -141,8 +141,20 @@ class DuckDB(Engine):
         return DuckConnection(lambda: self.open(place), BUSY_SECONDS)
 
     def read(self, place: Place) -> Connection:
-        copy = readers_copy(place.path)
-        connection = DuckConnection(lambda: duckdb.connect(str(copy), read_only=True), READERS_SECONDS)
+        copy = _quoted(readers_copy(place.path))
+
+        def opener() -> duckdb.DuckDBPyConnection:
+            # Not by its path: as long as anybody in this process has an older copy open by that, all would get it.
+            raw = duckdb.connect()
+            try:
+                raw.execute(f"attach {copy} as warehouse (read_only)")
+                raw.execute("use warehouse")
+            except BaseException:
+                raw.close()
+                raise
+            return raw
+
+        connection = DuckConnection(opener, READERS_SECONDS)
         connection.execute("begin transaction read only")
         return connection
 
