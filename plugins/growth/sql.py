@@ -88,6 +88,7 @@ class Sql:
     def _render(self, path: str, whole: bool = False, **context: object) -> str:
         return self._environment(whole).get_template(path).render(**context)
 
+    @cache  # noqa: B019
     def _query(self, table: str, whole: bool = False) -> str:
         return self._render(model_files()[table].relative_to(SQL_FOLDER).as_posix(), whole).strip()
 

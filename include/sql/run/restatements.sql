@@ -12,7 +12,7 @@ with causes as (
     {% for cause, table in {'late events': 'stg_events', 'corrected subscription': 'stg_subscriptions', 'changed user': 'stg_users'}.items() %}
     select {{ cell | join(', ') }}, '{{ cause }}' as cause
     from {{ changed }}
-    where user_id in (select user_id from {{ rows.changed(table) }})
+    where user_id in (select user_id from changed__{{ table }})
     union
     {% endfor %}
     select {{ cell | join(', ') }}, 'linked ids'

@@ -30,12 +30,3 @@ from incoming as i
 {{ 'where' if loop.first else '    and' }} not ({{ db.differs('i.' ~ column, 't.' ~ column) }})
 {% endfor %}
 {%- endmacro -%}
-
-{#- What changed of a table, for who asks what a publish restates: where columns are read, a first load reads none for that. -#}
-{%- macro changed(table) -%}
-{% if db.reads_by == 'columns' %}
-(select c.* from run_state as r cross join changed__{{ table }} as c where r.published_day is not null) as c
-{%- else %}
-changed__{{ table }}
-{%- endif %}
-{%- endmacro -%}
