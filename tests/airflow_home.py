@@ -181,7 +181,7 @@ class Airflow:
         query = "select task_id, state, try_number from task_instance where run_id = ? and dag_id = ?"
         return {task: (state, tries) for task, state, tries in self.project.metadata(query, run_id, DAG_ID)}
 
-    def wait_for(self, *runs: str, seconds: float = 300) -> None:
+    def wait_for(self, *runs: str, seconds: float = 1200) -> None:
         wait_until(lambda: all(self.state(run) in ENDED for run in runs), seconds, f"the end of {runs}")
 
     def log(self, run_id: str, task: str) -> str:
@@ -190,8 +190,11 @@ class Airflow:
         return "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.log")))
 
 
-def wait_until(true: Callable[[], Any], seconds: float = 120, words: str = "it") -> Any:
-    """Wait until something is so, and give it."""
+def wait_until(true: Callable[[], Any], seconds: float = 600, words: str = "it") -> Any:
+    """Wait until something is so, and give it.
+
+    Patience is for machines that do much else: whoever waits for the right thing waits no longer than it takes.
+    """
     deadline = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < deadline, f"waited in vain for {words}"

@@ -100,7 +100,7 @@ class Brake:
         hangs = (
             "select 1 from pg_locks where not granted and database = (select oid from pg_database where datname = ?)"
         )
-        wait_until(lambda: ask(self._place, hangs, (self._place.schema,)), 300, f"{BRAKED} to hang")
+        wait_until(lambda: ask(self._place, hangs, (self._place.schema,)), words=f"{BRAKED} to hang")
         query = "select run_id, pid from task_instance where task_id = ? and state = 'running' and pid is not null"
         ((run, pid),) = wait_until(lambda: self._team.project.metadata(query, BRAKED))
         return run, self._team.worker_of(pid)
@@ -120,7 +120,7 @@ class Trouble:
             self.killed.kill()
         self.died_at = datetime.now(UTC)
         self.runs = {**team.runs("scheduled"), **team.runs("backfill")}
-        team.wait_for(*self.runs, seconds=600)
+        team.wait_for(*self.runs)
         self.is_running, self.is_healthy = self.killed.is_running(), self.killed.is_healthy()
 
     def _unfinished(self, team: Team) -> set[str]:
@@ -184,7 +184,7 @@ def test_a_worker_that_is_told_to_stop_ends_what_it_has_in_hand(team: Team, trou
         stopped.process.terminate()
         time.sleep(5)
         assert stopped.is_running(), "a task is not done"
-    assert stopped.process.wait(60) == 0
+    assert stopped.process.wait(120) == 0
     team.wait_for(run)
     assert team.state(run) == "success"
     assert team.tasks(run)[BRAKED] == ("success", 1)
