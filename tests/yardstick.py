@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 
 from growth import definitions
+from growth.engines.sqlite import CACHE_KB
 
 WORDS = definitions.load()
 MS = 86_400_000
@@ -228,7 +229,7 @@ class Yardstick:
         self.connection = sqlite3.connect(path, isolation_level=None)
         self.connection.execute("pragma synchronous = off")
         self.connection.execute("pragma journal_mode = wal")
-        self.connection.execute("pragma cache_size = -131072")
+        self.connection.execute(f"pragma cache_size = -{CACHE_KB}")
         self.connection.execute("attach ? as raw", (str(warehouse),))
         self._do(TABLES)
 

@@ -167,11 +167,9 @@ insert into {{ table }} ({{ columns | join(', ') }})
 
 {#- Transactions: one writer at a time, who waits up to a minute for the one before; readers are never blocked. ---- -#}
 
-{#- One that writes what is a task's own.
-    Rows of people lie all over a large table: with the 2 MB that SQLite keeps of it, every page is read again and again. -#}
+{#- One that writes what is a task's own. -#}
 {%- macro begin() -%}
 pragma busy_timeout = 60000;
-pragma cache_size = -131072;
 begin immediate;
 {%- endmacro -%}
 
