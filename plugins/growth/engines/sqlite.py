@@ -66,9 +66,14 @@ class Sqlite(Engine):
 
     def connect(self, place: Place) -> sqlite3.Connection:
         connection = self.open(place)
-        connection.isolation_level = None
-        connection.execute(f"pragma busy_timeout = {BUSY_SECONDS * 1000}")
-        connection.execute(f"pragma cache_size = -{CACHE_KB}")
+        try:
+            connection.isolation_level = None
+            connection.execute(f"pragma busy_timeout = {BUSY_SECONDS * 1000}")
+            # The first look at the file: of a damaged one nothing is kept open, nor left beside it.
+            connection.execute(f"pragma cache_size = -{CACHE_KB}")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def read(self, place: Place) -> sqlite3.Connection:
