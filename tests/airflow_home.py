@@ -181,8 +181,8 @@ class Airflow:
         query = "select task_id, state, try_number from task_instance where run_id = ? and dag_id = ?"
         return {task: (state, tries) for task, state, tries in self.project.metadata(query, run_id, DAG_ID)}
 
-    def wait_for(self, *runs: str, seconds: float = 1200) -> None:
-        wait_until(lambda: all(self.state(run) in ENDED for run in runs), seconds, f"the end of {runs}")
+    def wait_for(self, *runs: str) -> None:
+        wait_until(lambda: all(self.state(run) in ENDED for run in runs), 1200, f"the end of {runs}")
 
     def log(self, run_id: str, task: str) -> str:
         """What a task said in all its tries."""

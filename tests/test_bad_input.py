@@ -339,6 +339,12 @@ def test_make_run_waits_as_long_as_the_tasks_of_a_run(loaded):
     assert "pragma busy_timeout = 60000;" in engine
 
 
+def test_whoever_writes_or_checks_has_more_than_the_2_mb_of_cache_that_sqlite_gives(loaded):
+    with connecting(sqlite_place(loaded)) as connection:
+        (kilobytes,) = connection.execute("pragma cache_size").fetchone()
+    assert -kilobytes > 100 * 1024
+
+
 def test_only_one_make_run_works_in_a_folder(make_run, project):
     (project / ".airflow").mkdir()
     with run._alone(project / ".airflow/run.lock"):
