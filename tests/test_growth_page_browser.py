@@ -266,6 +266,13 @@ def test_nothing_is_cut_or_lies_upon_another_at_any_width(visit: Visit, width: i
     visit.page.set_viewport_size({"width": 1440, "height": 1000})
 
 
+def test_the_sentences_of_checks_leave_room_for_their_numbers(visit: Visit) -> None:
+    visit.open("Data quality")
+    visit.growth.locator("details").evaluate_all("all => all.forEach(details => details.open = true)")
+    for table in visit.growth.locator("[role=region].scroll").all():
+        assert not table.evaluate(WIDER_THAN_ITSELF), table.get_attribute("aria-label")
+
+
 def test_who_may_only_read_sees_no_address(browser: Browser, server: Server) -> None:
     visit = Visit(browser, server, "viewer")
     visit.page.goto(f"{server.url}/plugin/growth/airflow/growth/health")
