@@ -60,6 +60,19 @@ def test_the_dag_files_import_quickly(parsed):
     assert not parsed["pandas"], "parsing imports pandas, half a second for every task"
 
 
+LONG_SCRIPT = """
+from growth.operators import ScriptOperator
+hook = ScriptOperator(task_id="long", sql="").get_db_hook()
+script = f"select 'a; b' in ({', '.join(['1'] * 20_000)}) as found; -- one; two\\nselect 2;\\n"
+print("FOUND", hook.run(script, split_statements=True, return_last=False, handler=lambda cursor: cursor.fetchall()))
+"""
+
+
+def test_a_task_takes_a_script_of_any_length(project: Project) -> None:
+    done = subprocess.run([sys.executable, "-c", LONG_SCRIPT], env=project.env, capture_output=True, text=True)
+    assert "FOUND [[(0,)], [(2,)]]" in done.stdout, done.stderr
+
+
 def test_each_table_has_a_task_with_its_name_and_its_description(parsed):
     tables = [table for layer in models.LAYERS for table in models.tables(layer)]
     checks = [f"check_{layer}" for layer in models.LAYERS]

@@ -658,3 +658,29 @@ def test_a_step_has_any_name_that_is_not_refused(key: str, word: str, warehouse:
     assert filled.query(f"select user_id, {name}_at, paid_at from int_funnel_steps where paid_at is not null") == [
         ("a", "2026-01-31 00:00:00", "2026-02-05 00:00:00")
     ]
+
+
+@pytest.mark.every_engine
+def test_a_dictionary_may_be_as_long_as_the_product_is_wide(warehouse: Callable[..., Warehouse]) -> None:
+    features = [f"feature {n}" for n in range(1500)]
+    types = [*SHIPPED["events"]["types"], *(f"event {n}" for n in range(1500))]
+    words = changed(("features.names", features), ("events.types", types))
+    used = {"user_id": "a", "event_type": "feature_used"}
+    days = (date(2026, 1, 5), date(2026, 1, 6))
+    batches = {
+        day: {
+            "raw_users": [{"user_id": "a", "signup_date": "2026-01-05"}],
+            "raw_events": [
+                used | {"event_id": f"last {day}", "feature_name": features[-1], "event_date": str(day)},
+                used | {"event_id": f"none {day}", "feature_name": "feature 1500", "event_date": str(day)},
+                {"event_id": f"type {day}", "user_id": "a", "event_type": types[-1], "event_date": str(day)},
+            ],
+        }
+        for day in days
+    }
+    filled = warehouse(Batches(batches), sql_of(words))
+    for day in days:
+        filled.run(day)
+    assert filled.query("select feature_name, uses from int_feature_usage") == [(features[-1], 1)] * 2
+    assert filled.query("select event_type from stg_events where is_meaningful = 0") == [(types[-1],)] * 2
+    assert filled.query("select reject_reason from rejects") == [("unknown feature",)] * 2

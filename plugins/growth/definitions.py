@@ -159,7 +159,7 @@ class Step(Word):
 
 class Funnel(Word):
     cohort_by: Literal["first_visit", "signup"]
-    # The statement for more steps is longer than the splitter of Airflow's hooks takes.
+    # As many as anybody reads off a chart.
     steps: Annotated[list[Step], Field(min_length=2, max_length=12)]
 
     @model_validator(mode="after")

@@ -30,6 +30,7 @@ from growth.warehouse import (
     plain_errors,
     prepare,
     run_script,
+    split,
 )
 
 if TYPE_CHECKING:
@@ -211,9 +212,10 @@ class ScriptOperator(SQLExecuteQueryOperator):
         )
 
     def get_db_hook(self) -> Any:
-        """The provider's hook, whose connection is the one that all else of a task uses."""
+        """The provider's hook, with the connection and the splitter of statements that all else of a task uses."""
         hook = super().get_db_hook()
         hook.get_conn = connect
+        hook.split_sql_string = lambda sql, strip_semicolon: split(sql)
         return hook
 
     def execute(self, context: Context) -> None:

@@ -106,10 +106,13 @@ def heed(cursor: Any) -> None:
 
 @lru_cache(maxsize=256)
 def split(script: str) -> list[str]:
-    """The statements of a script, as Airflow's hooks split them."""
-    import sqlparse
+    """The statements of a script without its comments, of any length: what Airflow's hooks split by refuses long ones."""
+    from sqlparse import lexer, tokens
+    from sqlparse.engine import StatementSplitter
 
-    return [s for s in sqlparse.split(sqlparse.format(script, strip_comments=True), strip_semicolon=True) if s]
+    said = ((kind, "\n" if kind in tokens.Comment else text) for kind, text in lexer.tokenize(script))
+    statements = (str(statement).strip().removesuffix(";") for statement in StatementSplitter().process(said))
+    return [statement for statement in statements if statement]
 
 
 def run_script(connection: Connection, script: str, parameters: Mapping[str, object]) -> float:

@@ -9,8 +9,7 @@
 
 {#- Milliseconds since 1970-01-01 of text that is a date, or a date and a time (UTC where no offset stands), with
     a T or a blank between them; null for other text, and for a day that no calendar has. Not rounded.
-    By arithmetic: DuckDB's own reading drops offsets and rounds, which only text of the usual shape is safe from.
-    Hardly indented: what splits scripts counts each blank, and refuses statements of very many. -#}
+    By arithmetic: DuckDB's own reading drops offsets and rounds, which only text of the usual shape is safe from. -#}
 {%- macro moment_ms(text) -%}
 case when regexp_full_match({{ text }}, '{{ usual_moment }}') and {{ text }} >= '0001'
 then epoch_ms(try_cast({{ text }} as timestamp))

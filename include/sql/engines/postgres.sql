@@ -6,8 +6,7 @@
 
 {#- Milliseconds since 1970-01-01 of text that is a date, or a date and a time (UTC where no offset stands), with
     a T or a blank between them; null for other text, and for a day that no calendar has. Not rounded.
-    By arithmetic: PostgreSQL's own reading rounds, depends on the session, and fails on a 30th of February.
-    Hardly indented: what splits scripts counts each blank, and refuses statements of very many. -#}
+    By arithmetic: PostgreSQL's own reading rounds, depends on the session, and fails on a 30th of February. -#}
 {%- macro moment_ms(text) -%}
 case when {{ text }} ~ '{{ moment }}' and {{ text }} >= '0001'
 then case when substr({{ text }}, 9, 2) <= '28' or cast(substr({{ text }}, 9, 2) as integer)

@@ -4,8 +4,6 @@
 {% for t in marts if t.name in ledger %}
 {% set changed = ledger[t.name] %}
 {% set cell = ['cohort_month'] + (['activity_month'] if 'activity_month' in t.key else []) %}
-{# Few columns a statement: the splitter of statements refuses very long ones. #}
-{% for columns in t.columns | reject('in', t.key) | reject('in', unmeasured) | batch(10) %}
 insert into restatements
     (table_name, row_key, column_name, old_value, new_value, cause, as_of_date, dag_id, run_id)
 with causes as (
@@ -35,7 +33,7 @@ causes_of_cells as (
 
 {# Days after its month from which a cell is final. #}
 {% set days = 0 if 'activity_month' in t.key else definitions.funnel.days_to_mature %}
-{% for rows, after in {'final_rows': days, 'rows_of_months_over': 0}.items() if rows == 'final_rows' or people in columns %}
+{% for rows, after in {'final_rows': days, 'rows_of_months_over': 0}.items() if rows == 'final_rows' or people in t.columns %}
 {{ rows }} as (
     select o.{{ t.key | join(', o.') }}
     from {{ t.name }} as o
@@ -53,7 +51,7 @@ causes_of_cells as (
 
 {% endfor %}
 cells as (
-    {% for column in columns %}
+    {% for column in t.columns | reject('in', t.key) | reject('in', unmeasured) %}
     select
         {% for key in t.key %}
         k.{{ key }},
@@ -92,5 +90,4 @@ from cells
 cross join run_state as r
 left join causes_of_cells
     on {% for key in cell %}cells.{{ key }} = causes_of_cells.{{ key }}{{ ' and ' if not loop.last }}{% endfor %};
-{% endfor %}
 {% endfor %}
