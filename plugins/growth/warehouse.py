@@ -106,7 +106,7 @@ def heed(cursor: Any) -> None:
 
 @lru_cache(maxsize=256)
 def split(script: str) -> list[str]:
-    """The statements of a script without its comments, of any length: what Airflow's hooks split by refuses long ones."""
+    """The statements of a script, which may be of any length: Airflow's own way of splitting refuses long ones."""
     from sqlparse import lexer, tokens
     from sqlparse.engine import StatementSplitter
 
