@@ -212,6 +212,11 @@ def _reshape(connection: Connection, sql: Sql, model: Model) -> None:
         sql.engine.key(connection, model.name) or list(model.key)
     ) != list(model.key):
         connection.execute(f"drop table if exists {model.name}")
+    else:
+        for index in sql.engine.indexes(connection, model.name):
+            # Each row would go on paying for it.
+            if f" {index} " not in sql.create():
+                connection.execute(f"drop index {index}")
 
 
 def drop_obsolete_columns(connection: Connection, sql: Sql) -> None:

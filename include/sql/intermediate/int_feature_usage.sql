@@ -2,8 +2,6 @@
 -- grain: activity_day, user_id, feature_name
 -- scope: user_id, activity_day
 -- changes: user_id, cohort_month, activity_month
--- cluster: activity_day, user_id, feature_name
--- indexes: user_id, activity_day, feature_name
 -- words: features, active
 with used_features as (
     select e.event_day as activity_day, e.user_id, e.feature_name, u.signup_month as cohort_month, count(*) as uses

@@ -1,5 +1,5 @@
 -- Every day on which a signed-up user was active, and how long they had been away before it.
--- grain: user_id, activity_day
+-- grain: activity_day, user_id
 -- scope: user_id, activity_day
 -- changes: user_id, cohort_month, activity_month, activity_day, days_since_active, new_days
 -- cluster: activity_day, cohort_month, days_since_active, new_days, user_id

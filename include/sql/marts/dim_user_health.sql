@@ -13,13 +13,11 @@
             or ({{ c }}.end_day is null and {{ c }}.status not in ({{ definitions.subscriptions.having("ended") | values }}))
         )
 {%- endmacro %}
-with activity as (
+with days as (
+    -- Those of everybody: they lie together by day, and most of who is in scope was there in the window.
     select
-        s.user_id,
-        u.signup_month as cohort_month,
-        u.signup_day,
-        r.as_of_day,
-        count(e.activity_day) as active_days,
+        e.user_id,
+        count(*) as active_days,
         {% for week in range(up.weeks) %}
         -- Weeks of seven days that end with the as-of day, counted backwards.
         sum(case when r.as_of_day - e.activity_day between {{ 7 * week }} and {{ 7 * week + 6 }} then 1 else 0 end)
@@ -27,29 +25,54 @@ with activity as (
         {% endfor %}
         max(e.activity_day) as last_active_day
     from run_state as r
-    cross join scope__dim_user_health as s
-    {{ db.join }} stg_users as u on s.user_id = u.user_id
-    left join int_user_engagement as e
-        on s.user_id = e.user_id and e.activity_day between r.as_of_day - {{ h.window_days - 1 }} and r.as_of_day
-    where r.only = 1
-    group by s.user_id, u.signup_month, u.signup_day, r.as_of_day
+    {{ db.join }} int_user_engagement as e
+        on e.activity_day >= r.as_of_day - {{ h.window_days - 1 }} and e.activity_day <= r.as_of_day
+    group by e.user_id
 ),
 
-uses as materialized (
-    -- Else SQLite computes the columns again wherever they are mentioned.
+features as (
+    select f.user_id, count(distinct f.feature_name) as features_used
+    from run_state as r
+    {{ db.join }} int_feature_usage as f
+        on f.activity_day >= r.as_of_day - {{ h.window_days - 1 }} and f.activity_day <= r.as_of_day
+    group by f.user_id
+),
+
+{% if whole or db.reads_by == 'columns' %}
+last_days as (
+    select e.user_id, max(e.activity_day) as activity_day
+    from run_state as r
+    inner join int_user_engagement as e on e.activity_day <= r.as_of_day
+    group by e.user_id
+),
+
+{% endif %}
+activity as (
     select
-        a.*,
-        case when a.active_days > 0 then (
-            select count(distinct f.feature_name)
-            from int_feature_usage as f
-            where f.user_id = a.user_id and f.activity_day between a.as_of_day - {{ h.window_days - 1 }} and a.as_of_day
-        ) else 0 end as features_used,
-        case when a.active_days > 0 then a.last_active_day else (
-            select max(e.activity_day)
-            from int_user_engagement as e
-            where e.user_id = a.user_id and e.activity_day <= a.as_of_day
-        ) end as ever_active_day
-    from activity as a
+        s.user_id,
+        u.signup_month as cohort_month,
+        u.signup_day,
+        r.as_of_day,
+        coalesce(d.active_days, 0) as active_days,
+        {% for week in range(up.weeks) %}
+        coalesce(d.active_days_week_{{ week }}, 0) as active_days_week_{{ week }},
+        {% endfor %}
+        coalesce(f.features_used, 0) as features_used,
+        coalesce(d.last_active_day, {% if whole or db.reads_by == 'columns' %}l.activity_day{% else %}(
+            -- Who was not there in the window is looked for among their events.
+            select max(e.event_day)
+            from stg_events as e
+            where e.user_id = s.user_id and e.event_day <= r.as_of_day and {{ words.is_active('e', 'e.event_day', 'u') }}
+        ){% endif %}) as ever_active_day
+    from run_state as r
+    cross join scope__dim_user_health as s
+    {{ db.join }} stg_users as u on s.user_id = u.user_id
+    left join days as d on s.user_id = d.user_id
+    left join features as f on s.user_id = f.user_id
+    {% if whole or db.reads_by == 'columns' %}
+    left join last_days as l on s.user_id = l.user_id
+    {% endif %}
+    where r.only = 1
 ),
 
 dearest_plans as (

@@ -14,7 +14,7 @@ facts as (
         {{ '+ ' if not loop.first }}case when u.active_days_week_{{ week }} >= {{ up.active_days_each_week }} then 1 else 0 end
         {% endfor %}
         as steady_weeks
-    from uses as u
+    from activity as u
     left join dearest_plans as p on u.user_id = p.user_id
 ),
 

@@ -33,7 +33,7 @@ delete from incoming where ({{ t.key | join(', ') }}) in (select {{ t.key | join
 {% if t.changes %}
 {{ db.count_rows('changed__' ~ t.name) }}
 {% endif %}
-{# By the grain: of a longer key, SQLite takes the first column alone, and reads all rows of a day for one of them. #}
+{# By the grain, which is short: of several columns SQLite takes the first alone, and reads all rows that share it. #}
 delete from {{ t.name }} where ({{ t.grain | join(', ') }}) in (select {{ t.grain | join(', ') }} from gone);
 insert into {{ t.name }} ({{ t.columns | join(', ') }})
 select {{ t.columns | join(', ') }} from incoming {{ db.in_order(t.key) }};

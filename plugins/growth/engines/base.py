@@ -114,6 +114,10 @@ class Engine:
         """The columns of its primary key in order; none where it has no key."""
         return []
 
+    def indexes(self, connection: Connection, table: str) -> list[str]:
+        """The names of its indexes apart from that of its primary key."""
+        return []
+
     # --- Writing
 
     def home(self, connection: Connection) -> None:

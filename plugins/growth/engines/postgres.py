@@ -196,6 +196,13 @@ class Postgres(Engine):
         )
         return [name for (name,) in connection.execute(query, (table,))]
 
+    def indexes(self, connection: Connection, table: str) -> list[str]:
+        query = (
+            "select c.relname from pg_index as i inner join pg_class as c on i.indexrelid = c.oid"
+            " where i.indrelid = to_regclass(?) and not i.indisprimary"
+        )
+        return [name for (name,) in connection.execute(query, (table,))]
+
     def home(self, connection: Connection) -> None:
         schema = names.Identifier(self._schema(connection))
         if not connection.execute("select current_schema()").fetchone()[0]:

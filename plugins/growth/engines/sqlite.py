@@ -100,6 +100,9 @@ class Sqlite(Engine):
         places = {row[5]: row[1] for row in connection.execute(f"pragma table_info({table})") if row[5]}
         return [places[number] for number in sorted(places)]
 
+    def indexes(self, connection: Connection, table: str) -> list[str]:
+        return [row[1] for row in connection.execute(f"pragma index_list({table})") if row[3] == "c"]
+
     def home(self, connection: Connection) -> None:
         connection.execute("pragma journal_mode = wal")
 
