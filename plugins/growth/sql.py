@@ -204,10 +204,17 @@ class Sql:
             yield Check(path.stem, header.sentence, severity, self._render(f"checks/{path.name}", whole).strip())
 
     def write(self, folder: Path) -> None:
-        """Every statement, rendered, into one file for each table, scope and check: what a linter or a person reads."""
+        """Every statement, rendered: what a linter or a person reads.
+
+        One file for each table, scope and check, and one more where a run that computes everything says it otherwise.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         scripts = dict((self._queries | self._typed).items())
         scripts |= {f"scope__{m.name}": self.scope(m.name) for m in self.models}
         scripts |= {c.name: c.query for layer in LAYERS for c in self.checks(layer)}
+        whole = {m.name: self._query(m.name, True) for m in self.models}
+        whole |= {f"scope__{m.name}": self.scope(m.name, True) for m in self.models}
+        whole |= {c.name: c.query for layer in LAYERS for c in self.checks(layer, True)}
+        scripts |= {f"whole__{name}": query for name, query in whole.items() if query.strip() != scripts[name].strip()}
         for name, query in scripts.items():
             (folder / f"{name}.sql").write_text(query.strip() + "\n", encoding="utf-8")
