@@ -5,6 +5,7 @@
 -- words: health, at_risk, upsell_ready, active, subscriptions
 {% set h = definitions.health %}
 {% set up = definitions.upsell_ready %}
+{% set by_columns = whole or db.reads_by == 'columns' %}
 {% macro runs(c) %}
 {{ c }}.start_day <= (select as_of_day from run_state)
         and {{ c }}.status not in ({{ definitions.subscriptions.having("never") | values }})
@@ -14,7 +15,7 @@
         )
 {%- endmacro %}
 with days as (
-    -- Those of everybody: they lie together by day, and most of who is in scope was there in the window.
+    -- Those of everybody: they lie together by day, and nearly all who are in scope were there in the window.
     select
         e.user_id,
         count(*) as active_days,
@@ -38,7 +39,7 @@ features as (
     group by f.user_id
 ),
 
-{% if whole or db.reads_by == 'columns' %}
+{% if by_columns %}
 last_days as (
     select e.user_id, max(e.activity_day) as activity_day
     from run_state as r
@@ -58,18 +59,22 @@ activity as (
         coalesce(d.active_days_week_{{ week }}, 0) as active_days_week_{{ week }},
         {% endfor %}
         coalesce(f.features_used, 0) as features_used,
-        coalesce(d.last_active_day, {% if whole or db.reads_by == 'columns' %}l.activity_day{% else %}(
-            -- Who was not there in the window is looked for among their events.
+        {% if by_columns %}
+        coalesce(d.last_active_day, l.activity_day) as ever_active_day
+        {% else %}
+        -- Who was not there in the window is looked for among their events.
+        coalesce(d.last_active_day, (
             select max(e.event_day)
             from stg_events as e
             where e.user_id = s.user_id and e.event_day <= r.as_of_day and {{ words.is_active('e', 'e.event_day', 'u') }}
-        ){% endif %}) as ever_active_day
+        )) as ever_active_day
+        {% endif %}
     from run_state as r
     cross join scope__dim_user_health as s
     {{ db.join }} stg_users as u on s.user_id = u.user_id
     left join days as d on s.user_id = d.user_id
     left join features as f on s.user_id = f.user_id
-    {% if whole or db.reads_by == 'columns' %}
+    {% if by_columns %}
     left join last_days as l on s.user_id = l.user_id
     {% endif %}
     where r.only = 1
