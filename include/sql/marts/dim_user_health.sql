@@ -48,7 +48,8 @@ last_days as (
 ),
 
 {% endif %}
-activity as (
+activity as materialized (
+    -- Else SQLite looks for the last active day wherever it is mentioned.
     select
         s.user_id,
         u.signup_month as cohort_month,
