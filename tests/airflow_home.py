@@ -17,9 +17,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from growth import up
-from growth.airflow_api import ensure_passwords, ui_address
-from growth.environment import airflow_command, prepare_airflow
+from growth.commands import up
+from growth.local_airflow.api import ensure_passwords, ui_address
+from growth.local_airflow.environment import airflow_command, prepare_airflow
 
 ROOT = Path(__file__).parents[1]
 DAG_ID = "saas_growth"

@@ -30,8 +30,8 @@ from worlds import Warehouse, fresh_place
 from yardstick import Yardstick
 
 from growth.engines import Place
-from growth.models import LAYERS, tables
-from growth.sources.synthetic import Synthetic
+from growth.language.models import LAYERS, tables
+from growth.sources.synthetic.rows import Synthetic
 
 LAST_DAY = date(2026, 10, 31)
 """Of the first load."""

@@ -14,10 +14,10 @@ from typing import Any
 import yaml
 from worlds import Warehouse
 
-from growth import warehouse
 from growth.days import Days
-from growth.sources.files import Files
-from growth.warehouse import prepare
+from growth.sources.mapped.files import Files
+from growth.warehouse import landing as warehouse
+from growth.warehouse.landing import prepare
 
 MAPPINGS = Path(__file__).parents[1] / "include" / "sources"
 

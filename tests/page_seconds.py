@@ -18,7 +18,7 @@ from airflow_home import ROOT
 from page_probe import Probe
 from page_world import two_years
 
-from growth.environment import airflow_environment, prepare_airflow
+from growth.local_airflow.environment import airflow_environment, prepare_airflow
 
 TIMES = int(os.environ.get("TIMES") or 100)
 REQUESTS = 5

@@ -14,10 +14,10 @@ from airflow_home import ROOT, free_port, wait_until
 from playwright.sync_api import Browser, Page, sync_playwright
 from worlds import Warehouse
 
-from growth.airflow_api import ensure_passwords, get_json
-from growth.environment import airflow_command, airflow_environment, prepare_airflow
-from growth.sources.synthetic import Synthetic
-from growth.up import ui_environment
+from growth.commands.up import ui_environment
+from growth.local_airflow.api import ensure_passwords, get_json
+from growth.local_airflow.environment import airflow_command, airflow_environment, prepare_airflow
+from growth.sources.synthetic.rows import Synthetic
 
 LAST_DAY = date(2026, 10, 31)
 DAILY = 8  # runs of a day each: what arrives late in them restates what was final

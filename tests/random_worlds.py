@@ -15,7 +15,7 @@ from typing import Any
 from worlds import Batches, Warehouse
 
 from growth.engines import Connection, Place
-from growth.sql import Sql
+from growth.language.sql import Sql
 
 FIRST_DAY = date(2026, 1, 20)
 GAPS = (1, 1, 2, 6, 8, 14, 27, 29, 45, 100)

@@ -98,8 +98,8 @@ def land(place: Path, database: Path) -> None:
     from worlds import Warehouse
 
     from growth.days import Days
-    from growth.sources.files import Files
-    from growth.warehouse import land, prepare
+    from growth.sources.mapped.files import Files
+    from growth.warehouse.landing import land, prepare
 
     source = Files(Path(__file__).parents[1] / "include/sources/segment.yaml", place)
     w = Warehouse(database, source)

@@ -22,9 +22,9 @@ import psycopg
 from airflow_home import DAG_ID, Airflow, copy_of_project, edit, free_port, wait_until
 from compose_file import environment, services
 
-from growth.airflow_api import ensure_passwords, find_dag, get_json
-from growth.keeper import kill_session
-from growth.team import made_up_secrets
+from growth.commands.team import made_up_secrets
+from growth.local_airflow.api import ensure_passwords, find_dag, get_json
+from growth.local_airflow.keeper import kill_session
 
 BIN = Path(sys.executable).parent
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")

@@ -20,12 +20,13 @@ import yaml
 from worlds import Batches, Warehouse, sqlite_place
 
 from growth import __main__ as command_line
-from growth import definitions, run
+from growth.commands import run
 from growth.days import Days, days_of_run
 from growth.errors import UserError
+from growth.language import definitions
 from growth.sources import open_source
-from growth.sources.synthetic import Synthetic
-from growth.warehouse import connecting, plain_errors
+from growth.sources.synthetic.rows import Synthetic
+from growth.warehouse.landing import connecting, plain_errors
 
 SCALE = "0.05"
 FIRST, LAST = date(2024, 11, 1), date(2024, 11, 20)

@@ -26,9 +26,9 @@ import pytest
 import yaml
 from worlds import Batches, Warehouse, changed_definitions
 
-from growth import definitions
-from growth.models import SQL_FOLDER, model_files
-from growth.sql import Sql
+from growth.language import definitions
+from growth.language.models import SQL_FOLDER, model_files
+from growth.language.sql import Sql
 
 FOLDER = Path(__file__).parent / "cases"
 

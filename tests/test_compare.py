@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from worlds import Batches, Warehouse, changed_definitions, default_sql
 
-from growth.compare import compare, metrics
+from growth.commands.compare import compare, metrics
 from growth.errors import UserError
-from growth.sql import Sql
-from growth.warehouse import prepare
+from growth.language.sql import Sql
+from growth.warehouse.landing import prepare
 
 HOME = Path(__file__).parents[1]
 
@@ -71,7 +71,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
 @pytest.fixture(autouse=True)
 def rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The statements of the shipped definitions, which take half a second each time."""
-    monkeypatch.setattr("growth.compare.Sql", lambda words, engine: default_sql(engine))
+    monkeypatch.setattr("growth.commands.compare.Sql", lambda words, engine: default_sql(engine))
 
 
 Compare = Callable[..., tuple[int, str]]

@@ -24,10 +24,10 @@ import yaml
 from airflow_home import free_port, wait_until
 from compose_file import FILE, PROJECT, ROOT, compose, environment, interpolated, services
 
-from growth import team
-from growth.environment import _defaults, airflow_environment
+from growth.commands import team
+from growth.commands.up import ui_environment
 from growth.errors import UserError
-from growth.up import ui_environment
+from growth.local_airflow.environment import _defaults, airflow_environment
 
 SECRETS = team.made_up_secrets()
 CONNECTION = '{"conn_type": "postgres", "host": "db.example"}'

@@ -16,12 +16,12 @@ import pytest
 from airflow_home import DAG_ID, Project
 from worlds import Warehouse, default_sql, sqlite_place
 
-from growth import models
 from growth.days import Days, days_of_run
 from growth.errors import UserError
-from growth.sources.synthetic import Synthetic
-from growth.verify import verify
-from growth.warehouse import Refused
+from growth.language import models
+from growth.sources.synthetic.rows import Synthetic
+from growth.warehouse.landing import Refused
+from growth.warehouse.verify import verify
 
 # --- What it consists of
 

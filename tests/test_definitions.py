@@ -13,10 +13,10 @@ import pytest
 import yaml
 from worlds import Batches, Rows, Warehouse, default_sql
 
-from growth import definitions
 from growth.errors import UserError
-from growth.sql import Sql
-from growth.warehouse import prepare
+from growth.language import definitions
+from growth.language.sql import Sql
+from growth.warehouse.landing import prepare
 
 SHIPPED = yaml.safe_load(definitions.PATH.read_text(encoding="utf-8"))
 STEPS = {step["name"]: number for number, step in enumerate(SHIPPED["funnel"]["steps"])}

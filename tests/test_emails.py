@@ -8,11 +8,11 @@ from datetime import date
 import pytest
 from worlds import Batches, Warehouse
 
-from growth import pipeline
 from growth.days import Days
 from growth.emails import chosen
 from growth.errors import UserError
-from growth.warehouse import land, prepare
+from growth.warehouse import pipeline
+from growth.warehouse.landing import land, prepare
 
 DAY = date(2026, 1, 31)
 ADDRESS = "Ada@Example.com"

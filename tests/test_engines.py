@@ -29,23 +29,24 @@ from airflow_home import Project
 from random_worlds import Mortal
 from worlds import Kept, Warehouse, WithDevices, changed_definitions, default_sql, fresh_place
 
-from growth import definitions, pipeline
-from growth.compare import metrics
+from growth.commands.compare import metrics
+from growth.commands.move import move
+from growth.commands.summary import print_page
 from growth.days import Days
 from growth.engines import Place
-from growth.erase import erase
 from growth.errors import PassingError, UserError
-from growth.models import tables
-from growth.move import move
-from growth.page import print_page
-from growth.sources import RAW_COLUMNS
-from growth.sources.files import Files
-from growth.sources.synthetic import Synthetic
-from growth.sql import Sql
+from growth.language import definitions
+from growth.language.models import tables
+from growth.language.raw import RAW_COLUMNS
+from growth.language.sql import Sql
+from growth.sources.mapped.files import Files
+from growth.sources.synthetic.rows import Synthetic
 from growth.ui.queries import SHAPES, Queries, names
 from growth.ui.reader import Reader
-from growth.verify import differences, report, verify
-from growth.warehouse import Refused, connecting, plain_errors, prepare
+from growth.warehouse import pipeline
+from growth.warehouse.erase import erase
+from growth.warehouse.landing import Refused, connecting, plain_errors, prepare
+from growth.warehouse.verify import differences, report, verify
 
 MAPPING = Path(__file__).parents[1] / "include/sources/relax.yaml"
 LOADED = (date(2024, 11, 1), date(2025, 1, 30))

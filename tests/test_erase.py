@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from worlds import Batches, Warehouse, WithDevices
 
-from growth.erase import asked_for, erase
 from growth.errors import UserError
-from growth.verify import verify
+from growth.warehouse.erase import asked_for, erase
+from growth.warehouse.verify import verify
 
 pytestmark = pytest.mark.every_engine
 
@@ -160,7 +160,7 @@ def test_an_erasure_that_is_killed_is_finished_by_the_next(
     def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("growth.pipeline.compute", killed)
+    monkeypatch.setattr("growth.warehouse.pipeline.compute", killed)
     with pytest.raises(KeyboardInterrupt):
         erase(w.place, w.connection, w.sql, ["ann"], RUN)
     monkeypatch.undo()

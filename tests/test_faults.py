@@ -22,13 +22,13 @@ from typing import Any
 import pytest
 from worlds import Batches, Warehouse, default_sql, sqlite_place
 
-from growth import pipeline
 from growth.days import Days, days_of_run
 from growth.errors import UserError
-from growth.models import LAYERS, tables
-from growth.sources.files import Files
-from growth.sources.synthetic import Synthetic
-from growth.warehouse import Refused, plain_errors
+from growth.language.models import LAYERS, tables
+from growth.sources.mapped.files import Files
+from growth.sources.synthetic.rows import Synthetic
+from growth.warehouse import pipeline
+from growth.warehouse.landing import Refused, plain_errors
 
 HOME = Path(__file__).parents[1]
 

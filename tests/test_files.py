@@ -14,10 +14,10 @@ import pytest
 from pyarrow.parquet import write_table
 
 from growth.errors import UserError
-from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
-from growth.sources.files import Files
-from growth.sources.mapping import load
-from growth.sources.moments import moment_reader
+from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS
+from growth.sources.mapped.files import Files
+from growth.sources.mapped.mapping import load
+from growth.sources.mapped.moments import moment_reader
 
 HOME = Path(__file__).parents[1]
 LONG = "!" * 500

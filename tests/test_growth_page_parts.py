@@ -8,8 +8,8 @@ from math import sqrt
 import plotly.graph_objects as go
 import pytest
 
-from growth import definitions
-from growth.models import SQL_FOLDER
+from growth.language import definitions
+from growth.language.models import SQL_FOLDER
 from growth.ui import figures, filters, queries
 from growth.ui.filters import BadRequest, Filters
 from growth.ui.intervals import Z, rate

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from worlds import Batches, Warehouse, changed_definitions
 
-from growth.sql import Sql
+from growth.language.sql import Sql
 
 DAY = date(2026, 1, 31)
 NOON = datetime(2026, 1, 5, 12)

@@ -22,10 +22,10 @@ from pyarrow.parquet import write_table
 from worlds import Batches, Warehouse, changed_definitions
 
 from growth.errors import UserError
-from growth.models import tables
-from growth.sources import RAW_COLUMNS
-from growth.sources.files import Files
-from growth.sql import Sql
+from growth.language.models import tables
+from growth.language.raw import RAW_COLUMNS
+from growth.language.sql import Sql
+from growth.sources.mapped.files import Files
 
 SEEDS = (1, 2, 3)
 

@@ -17,10 +17,11 @@ from pyarrow import Table
 from pyarrow.parquet import write_table
 
 from growth.errors import UserError
-from growth.sources import RAW_COLUMNS, UNMAPPED, absolute_places, open_source, places_of
-from growth.sources.files import Files
-from growth.sources.mapping import load
-from growth.sources.moments import moment_reader
+from growth.language.raw import RAW_COLUMNS, UNMAPPED
+from growth.sources import absolute_places, open_source, places_of
+from growth.sources.mapped.files import Files
+from growth.sources.mapped.mapping import load
+from growth.sources.mapped.moments import moment_reader
 
 Read = Callable[..., dict[str, list[dict[str, Any]]]]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from worlds import Warehouse, WithDevices, default_sql
 
-from growth import definitions
-from growth.models import LAYERS, SQL_FOLDER, Model, model_files, read_header, select_list
-from growth.sources.synthetic import WORLD_START
-from growth.sql import Check
+from growth.language import definitions
+from growth.language.models import LAYERS, SQL_FOLDER, Model, model_files, read_header, select_list
+from growth.language.sql import Check
+from growth.sources.synthetic.rows import WORLD_START
 
 MODELS = default_sql().models
 CHECKS = {check.name: check for layer in LAYERS for check in default_sql().checks(layer)}

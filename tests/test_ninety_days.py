@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from worlds import Kept, Warehouse, changed_definitions
 
-from growth import verify
-from growth.definitions import PATH, Definitions
-from growth.sources.files import Files
-from growth.sources.synthetic import Synthetic
-from growth.sql import Sql
+from growth.language.definitions import PATH, Definitions
+from growth.language.sql import Sql
+from growth.sources.mapped.files import Files
+from growth.sources.synthetic.rows import Synthetic
+from growth.warehouse import verify
 
 pytestmark = pytest.mark.slow
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from growth.sources import RAW_COLUMNS
-from growth.sources.mapping import Condition, Date, Feed, Input, Mapping, Rule, Value, load
-from growth.sources.moments import NAMED_FORMATS
+from growth.language.raw import RAW_COLUMNS
+from growth.sources.mapped.mapping import Condition, Date, Feed, Input, Mapping, Rule, Value, load
+from growth.sources.mapped.moments import NAMED_FORMATS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "own_data.md"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from worlds import Batches, Warehouse, changed_definitions
 
-from growth.sql import Sql
+from growth.language.sql import Sql
 
 pytestmark = pytest.mark.every_engine
 

@@ -11,7 +11,7 @@ import pytest
 from exports import lines_of, segment_logs
 from segment_export import write
 
-from growth import preview
+from growth.commands import preview
 from growth.errors import UserError
 
 

@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 import pytest
 from worlds import Warehouse, default_sql, sqlite_place
 
-from growth import definitions
-from growth.page import print_page
-from growth.sources.synthetic import Synthetic
+from growth.commands.summary import print_page
+from growth.language import definitions
+from growth.sources.synthetic.rows import Synthetic
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -13,7 +13,7 @@ import pytest
 from random_worlds import FIRST_DAY, random_world
 from worlds import Batches, Warehouse, changed_definitions
 
-from growth.sql import Sql
+from growth.language.sql import Sql
 
 # A quarter from the signup to the payment; see the funnel's steps.
 DAYS_TO_MATURE = 90

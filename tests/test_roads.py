@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from random_worlds import World, random_world, walk
 from worlds import Warehouse, changed_definitions, fresh_place, on_engine
 
-from growth.definitions import Definitions
-from growth.sources.synthetic import Synthetic
-from growth.sql import Sql
+from growth.language.definitions import Definitions
+from growth.language.sql import Sql
+from growth.sources.synthetic.rows import Synthetic
 
 WORLDS = int(os.environ.get("WORLDS", "300"))
 

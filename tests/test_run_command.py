@@ -19,12 +19,14 @@ import psutil
 import pytest
 from worlds import Batches, Warehouse, changed_definitions, sqlite_place
 
-from growth import definitions, page, run
+from growth.commands import run
+from growth.commands import summary as page
 from growth.errors import UserError
-from growth.sources.files import Files
-from growth.sources.synthetic import Synthetic
-from growth.sql import Sql
-from growth.verify import verify
+from growth.language import definitions
+from growth.language.sql import Sql
+from growth.sources.mapped.files import Files
+from growth.sources.synthetic.rows import Synthetic
+from growth.warehouse.verify import verify
 
 HOME = Path(__file__).parents[1]
 PAGE = "saas_growth as of"

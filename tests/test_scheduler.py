@@ -19,9 +19,9 @@ import pytest
 from airflow_home import DAG_ID, ENDED, Airflow, Project, wait_until
 from worlds import Warehouse, default_sql, sqlite_place
 
-from growth import up
-from growth.sources.synthetic import Synthetic
-from growth.verify import verify
+from growth.commands import up
+from growth.sources.synthetic.rows import Synthetic
+from growth.warehouse.verify import verify
 
 pytestmark = pytest.mark.slow
 

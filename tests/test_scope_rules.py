@@ -14,8 +14,8 @@ from random_worlds import World, plain_worlds, random_world
 from test_roads import lenient_definitions, what_is_wrong
 from worlds import default_sql
 
-from growth.checks import ChecksFailed
-from growth.sql import Sql
+from growth.language.sql import Sql
+from growth.warehouse.checks import ChecksFailed
 
 
 @pytest.fixture(autouse=True)

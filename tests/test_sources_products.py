@@ -14,8 +14,8 @@ import pytest
 from exports import changed, json_lines, land, lines_of, shipped
 from worlds import Warehouse
 
-from growth.sources import RAW_COLUMNS
-from growth.sources.files import Files
+from growth.language.raw import RAW_COLUMNS
+from growth.sources.mapped.files import Files
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 from exports import changed, land, lines_of, segment_logs, shipped
 from worlds import Warehouse
 
-from growth.sources import RAW_COLUMNS
-from growth.sources.files import Files
+from growth.language.raw import RAW_COLUMNS
+from growth.sources.mapped.files import Files
 
 DAYS = (date(2025, 1, 1), date(2025, 1, 4))
 RUDDER_DAY = date(2023, 5, 12)

@@ -20,8 +20,9 @@ from segment_export import write
 from worlds import Warehouse
 
 from growth.errors import UserError
-from growth.sources import RAW_COLUMNS, UNMAPPED, files, formats
-from growth.sources.files import Files
+from growth.language.raw import RAW_COLUMNS, UNMAPPED
+from growth.sources.mapped import files, formats
+from growth.sources.mapped.files import Files
 
 FIRST, LAST = date(2025, 1, 1), date(2025, 1, 4)
 
@@ -138,7 +139,7 @@ def test_a_zip_in_which_one_file_becomes_too_large(tmp_path, warehouse):
 
 def warehouse_of(warehouse: Callable[..., Warehouse], name: str, folder: Path) -> Warehouse:
     """A warehouse that is prepared, in which nothing has landed."""
-    from growth.warehouse import prepare
+    from growth.warehouse.landing import prepare
 
     w = warehouse(shipped(name, folder))
     prepare(w.connection, w.sql)
@@ -292,7 +293,7 @@ def test_a_file_of_an_unknown_format(tmp_path, warehouse):
 
 
 def warehouse_of_source(warehouse: Callable[..., Warehouse], source: Any) -> Warehouse:
-    from growth.warehouse import prepare
+    from growth.warehouse.landing import prepare
 
     w = warehouse(source)
     prepare(w.connection, w.sql)

@@ -10,7 +10,7 @@ import pytest
 from exports import changed, land
 from worlds import Warehouse
 
-from growth.sources.files import Files
+from growth.sources.mapped.files import Files
 
 
 def any_event(mapping: Any) -> None:

@@ -19,10 +19,10 @@ from test_stripe_files import WithUsers, latest_states, sentence_of
 from worlds import Warehouse
 
 from growth.errors import UserError
-from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
-from growth.sources.stripe_api import Client, StripeApi, base_of, client_of_connection, open_api
-from growth.sources.stripe_files import parse
-from growth.sources.stripe_subscriptions import load_settings, state_of
+from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS
+from growth.sources.stripe.api import Client, StripeApi, base_of, client_of_connection, open_api
+from growth.sources.stripe.files import parse
+from growth.sources.stripe.subscriptions import load_settings, state_of
 
 SETTINGS = load_settings()
 DAY = date(2025, 3, 10)
@@ -778,7 +778,7 @@ def test_opening_the_source_asks_nobody_and_imports_no_library(tmp_path: Path) -
     import subprocess
 
     script = (
-        "import sys; from growth.sources.stripe_api import open_api;"
+        "import sys; from growth.sources.stripe.api import open_api;"
         " s = open_api('stripe_api', '', {'SAAS_GROWTH_STRIPE_FOLDER': sys.argv[1]});"
         " s.name, s.first_day, s.last_day; print([m for m in ('stripe', 'pandas', 'airflow') if m in sys.modules])"
     )

@@ -16,9 +16,10 @@ from stripe_server import Account, at, event, item, items, price, subscription
 from worlds import Batches, Warehouse
 
 from growth.errors import UserError
-from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS, stripe_files
-from growth.sources.stripe_files import StripeFiles, open_exports
-from growth.sources.stripe_subscriptions import CREATED, DELETED, UPDATED, load_settings
+from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS
+from growth.sources.stripe import files as stripe_files
+from growth.sources.stripe.files import StripeFiles, open_exports
+from growth.sources.stripe.subscriptions import CREATED, DELETED, UPDATED, load_settings
 
 JAN = date(2025, 1, 31)
 FEB = date(2025, 2, 28)

@@ -12,8 +12,8 @@ import pytest
 from test_stripe_files import WithUsers, sentence_of
 from worlds import Warehouse
 
-from growth.sources.stripe_fivetran import StripeFivetran, open_tables
-from growth.sources.stripe_subscriptions import load_settings
+from growth.sources.stripe.fivetran import StripeFivetran, open_tables
+from growth.sources.stripe.subscriptions import load_settings
 
 SETTINGS = load_settings()
 DAY = date(2025, 2, 1)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from growth.sources import money
-from growth.sources.money import PERIODS_A_YEAR, Line, Period, Reduction
+from growth.sources.stripe import money
+from growth.sources.stripe.money import PERIODS_A_YEAR, Line, Period, Reduction
 
 MONTH = Period("month", 1)
 amounts = st.integers(0, 10**9).map(Decimal)

@@ -14,11 +14,11 @@ import pytest
 import yaml
 from stripe_server import at, coupon, discount, event, item, items, price, subscription
 
-from growth import definitions
 from growth.errors import UserError
-from growth.sources import money
-from growth.sources.stripe_files import parse
-from growth.sources.stripe_subscriptions import (
+from growth.language import definitions
+from growth.sources.stripe import money
+from growth.sources.stripe.files import parse
+from growth.sources.stripe.subscriptions import (
     CREATED,
     DELETED,
     SETTINGS_PATH,

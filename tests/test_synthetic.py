@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from growth import sources
 from growth.errors import UserError
-from growth.sources import ARRIVAL_COLUMNS
-from growth.sources.synthetic import FAULTS, WORLD_START, Synthetic
-from growth.sources.synthetic_parameters import CHANNELS, DIRT, NO_DIRT, PARAMETERS
+from growth.language import raw
+from growth.language.raw import ARRIVAL_COLUMNS
+from growth.sources.synthetic.parameters import CHANNELS, DIRT, NO_DIRT, PARAMETERS
+from growth.sources.synthetic.rows import FAULTS, WORLD_START, Synthetic
 
 Frames = dict[str, pd.DataFrame]
 
 # The invented company links no ids.
-RAW_COLUMNS = {table: columns for table, columns in sources.RAW_COLUMNS.items() if table != "raw_links"}
+RAW_COLUMNS = {table: columns for table, columns in raw.RAW_COLUMNS.items() if table != "raw_links"}
 
 LAST = date(2026, 10, 31)
 """The last of the two years that the figures are promised for."""

@@ -17,12 +17,13 @@ import servers
 from airflow_home import ENDED, wait_until
 from team_airflow import Member, Team, edited
 
-from growth import definitions, pipeline
 from growth.days import Days
 from growth.engines import Place, place_of
-from growth.sources.synthetic import Synthetic
-from growth.sql import Sql
-from growth.verify import verify
+from growth.language import definitions
+from growth.language.sql import Sql
+from growth.sources.synthetic.rows import Synthetic
+from growth.warehouse import pipeline
+from growth.warehouse.verify import verify
 
 pytestmark = pytest.mark.slow
 servers.needed_by_all_of_a_module()

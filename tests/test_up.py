@@ -21,12 +21,12 @@ import psutil
 import pytest
 from airflow_home import free_port, wait_until
 
-from growth import environment
-from growth.airflow_api import is_healthy
-from growth.environment import airflow_environment, prepare_airflow
+from growth.commands.up import only_one, refuse_taken_port, ui_environment
 from growth.errors import UserError
-from growth.keeper import kill_session, session_members
-from growth.up import only_one, refuse_taken_port, ui_environment
+from growth.local_airflow import environment
+from growth.local_airflow.api import is_healthy
+from growth.local_airflow.environment import airflow_environment, prepare_airflow
+from growth.local_airflow.keeper import kill_session, session_members
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 
@@ -35,7 +35,7 @@ UP = """
 import sys
 from pathlib import Path
 from growth.errors import UserError
-from growth.up import up
+from growth.commands.up import up
 try:
     sys.exit(up(Path(sys.argv[1])))
 except UserError as error:
@@ -258,7 +258,7 @@ STUBBORN = "trap '' TERM; (trap '' TERM; set -m; sleep 300 & sleep 300)"
 
 KEEPER = """
 import sys
-from growth import keeper
+from growth.local_airflow import keeper
 keeper.COMPONENTS = {"api-server": (), "scheduler": ()}
 keeper.TASKS_GRACE_SECONDS = keeper.SERVER_GRACE_SECONDS = 0.5
 keeper.airflow_command = lambda: sys.argv[1]

@@ -8,9 +8,9 @@ from datetime import date
 import pytest
 from worlds import Warehouse, WithDevices, default_sql
 
-from growth import pipeline
-from growth.models import tables
-from growth.warehouse import Refused, computes_everything, run_script
+from growth.language.models import tables
+from growth.warehouse import pipeline
+from growth.warehouse.landing import Refused, computes_everything, run_script
 
 FIRST, LAST = date(2024, 11, 1), date(2025, 2, 28)
 RUN = {"dag_id": "without_airflow", "run_id": "run 1", "first_day": f"{FIRST}", "last_day": f"{LAST}"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from worlds import Warehouse
 from yardstick import Yardstick
 
-from growth.sources.synthetic import Synthetic
+from growth.sources.synthetic.rows import Synthetic
 
 SAME = {
     "funnel": (

@@ -16,12 +16,13 @@ import pandas as pd
 import yaml
 from servers import postgres_url
 
-from growth import definitions, pipeline, verify
 from growth.days import Days
 from growth.engines import Connection, Place
-from growth.sources import ARRIVAL_COLUMNS, RAW_COLUMNS
-from growth.sources.synthetic import Synthetic
-from growth.sql import Sql
+from growth.language import definitions
+from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS
+from growth.language.sql import Sql
+from growth.sources.synthetic.rows import Synthetic
+from growth.warehouse import pipeline, verify
 
 Rows = Mapping[str, Iterable[Mapping[str, Any]]]
 

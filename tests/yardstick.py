@@ -12,8 +12,8 @@ import time
 from datetime import date
 from pathlib import Path
 
-from growth import definitions
 from growth.engines.sqlite import CACHE_KB
+from growth.language import definitions
 
 WORDS = definitions.load()
 MS = 86_400_000

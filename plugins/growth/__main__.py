@@ -30,43 +30,43 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         if arguments.command == "run":
-            from growth.run import run
+            from growth.commands.run import run
 
             return run(ROOT)
         if arguments.command == "erase":
-            from growth.run import erase
+            from growth.commands.run import erase
 
             return erase(ROOT)
         if arguments.command == "up":
-            from growth.up import up
+            from growth.commands.up import up
 
             return up(ROOT)
         if arguments.command == "preview":
-            from growth.preview import preview
+            from growth.commands.preview import preview
 
             return preview()
         if arguments.command == "compare":
-            from growth.compare import compare
+            from growth.commands.compare import compare
 
             return compare(ROOT, os.environ)
         if arguments.command == "move":
-            from growth.move import move
+            from growth.commands.move import move
 
             return move(ROOT, os.environ)
         if arguments.command == "secrets":
-            from growth.team import make_secrets
+            from growth.commands.team import make_secrets
 
             return make_secrets(ROOT)
         if arguments.command == "login":
-            from growth.team import show_login
+            from growth.commands.team import show_login
 
             return show_login()
-        from growth import definitions
-        from growth.sql import Sql
+        from growth.language import definitions
+        from growth.language.sql import Sql
 
         if arguments.command == "verify":
-            from growth.run import warehouse_place
-            from growth.verify import report, verify
+            from growth.commands.run import warehouse_place
+            from growth.warehouse.verify import report, verify
 
             place = warehouse_place(ROOT, os.environ)
             return report(verify(place, Sql(definitions.load(), place.kind)))

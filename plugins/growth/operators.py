@@ -15,13 +15,13 @@ from airflow.providers.common.sql.operators.sql import BaseSQLOperator, SQLExecu
 from airflow.sdk import BaseHook, BaseSensorOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from growth import days, definitions, emails, models
-from growth.checks import ChecksFailed, run_checks
+from growth import days, emails
 from growth.engines import Connection, Place, place_of_airflow, transaction
 from growth.errors import PassingError, UserError
-from growth.sql import Sql
-from growth.verify import report, verify
-from growth.warehouse import (
+from growth.language import definitions, models
+from growth.language.sql import Sql
+from growth.warehouse.checks import ChecksFailed, run_checks
+from growth.warehouse.landing import (
     Refused,
     computes_everything,
     drop_obsolete_columns,
@@ -32,6 +32,7 @@ from growth.warehouse import (
     run_script,
     split,
 )
+from growth.warehouse.verify import report, verify
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -316,8 +317,8 @@ def verify_warehouse() -> None:
 
 def erase_people(**context: Any) -> None:
     """Erase the people that the run names; its log says who asked, why, and how much there was."""
-    from growth.erase import asked_for, erase
     from growth.sources import open_source
+    from growth.warehouse.erase import asked_for, erase
 
     params = context["params"]
     with for_people(), closing(connect()) as connection:

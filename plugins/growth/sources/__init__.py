@@ -18,41 +18,6 @@ from growth.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-RAW_COLUMNS: dict[str, tuple[str, ...]] = {
-    "raw_users": ("user_id", "signup_date", "email", "utm_source", "utm_campaign", "first_visit_date"),
-    "raw_events": (
-        "event_id",
-        "user_id",
-        "event_type",
-        "event_date",
-        "event_timestamp",
-        "feature_name",
-        "utm_source",
-        "utm_campaign",
-        "anonymous_id",
-    ),
-    "raw_subscriptions": (
-        "subscription_id",
-        "user_id",
-        "plan_name",
-        "start_date",
-        "end_date",
-        "mrr",
-        "status",
-        "currency",
-        "changed_at",
-    ),
-    "raw_links": ("link_id", "linked_at", "user_id", "anonymous_id", "other_user_id", "other_anonymous_id"),
-}
-"""The columns of the raw tables, text all of them. The README's page on your own data says what each means."""
-
-# Which batch a row belongs to, and its place in its source. Together they name one raw row of a table.
-ARRIVAL_COLUMNS = ("batch_date", "source_file", "source_row")
-
-# Events that a mapping has no rule for are no raw rows: they are counted, by the name that they have at their source.
-UNMAPPED = "unmapped_events"
-UNMAPPED_COLUMNS = ("batch_date", "source_file", "event_name", "rows_seen")
-
 
 class Source(Protocol):
     """A place that batches come from."""
@@ -129,7 +94,7 @@ def absolute_places(text: str, names: Sequence[str], root: Path) -> str:
 
 
 def _open_synthetic(_name: str, _place: str, environment: Mapping[str, str]) -> Source:
-    from growth.sources.synthetic import Synthetic
+    from growth.sources.synthetic.rows import Synthetic
 
     try:
         seed = int(environment.get("SAAS_GROWTH_SEED") or 1)
@@ -142,7 +107,7 @@ def _open_synthetic(_name: str, _place: str, environment: Mapping[str, str]) -> 
 
 
 def _open_files(name: str, place: str, _environment: Mapping[str, str]) -> Source:
-    from growth.sources.files import Files
+    from growth.sources.mapped.files import Files
 
     if not place:
         raise UserError(f"The source {name} reads files: say in which folder or bucket they lie, with DATA=<folder>.")
@@ -162,8 +127,8 @@ def _late(module: str, function: str) -> Callable[[str, str, Mapping[str, str]],
 
 OPENERS: dict[str, Callable[[str, str, Mapping[str, str]], Source]] = {
     OWN: _open_synthetic,
-    "stripe": _late("stripe_files", "open_exports"),
-    "stripe_fivetran": _late("stripe_fivetran", "open_tables"),
-    "stripe_api": _late("stripe_api", "open_api"),
+    "stripe": _late("stripe.files", "open_exports"),
+    "stripe_fivetran": _late("stripe.fivetran", "open_tables"),
+    "stripe_api": _late("stripe.api", "open_api"),
 }
 """Sources that are no mapping: a function of the source's name, its place and the environment. Each imports late."""

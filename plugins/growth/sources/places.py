@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from growth.errors import UserError
-from growth.sources.mapping import one_line
+from growth.sources.mapped.mapping import one_line
 
 
 class Place(Protocol):

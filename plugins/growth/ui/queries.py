@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from growth import definitions
-from growth.definitions import Definitions
-from growth.models import SQL_FOLDER
-from growth.sql import sql_environment
+from growth.language import definitions
+from growth.language.definitions import Definitions
+from growth.language.models import SQL_FOLDER
+from growth.language.sql import sql_environment
 
 FOLDER = SQL_FOLDER / "page"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from growth.definitions import Definitions
+from growth.language.definitions import Definitions
 from growth.ui.queries import Queries
 
 Row = dict[str, Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from growth.models import SQL_FOLDER, read_header
+from growth.language.models import SQL_FOLDER, read_header
 from growth.ui import figures
 from growth.ui.filters import Filters
 from growth.ui.listing import Field, Source, page_of

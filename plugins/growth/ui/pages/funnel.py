@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from growth.definitions import Step
+from growth.language.definitions import Step
 from growth.ui import figures
 from growth.ui.filters import Filters
 from growth.ui.intervals import rate

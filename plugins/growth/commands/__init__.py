@@ -1,0 +1,1 @@
+"""The commands of a terminal: `python -m growth --help` lists them."""

@@ -1,0 +1,229 @@
+"""Where Airflow finds everything of this project, and the first preparation of its home.
+
+The whole configuration of Airflow is the environment built here: there is no settings file to edit.
+What the operator has set already wins, whatever it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+
+from growth.errors import UserError
+
+# ? and # end the path in the SQLite hook's URI, % starts an escape there, Airflow expands $ in its
+# settings, and : separates the folders of PYTHONPATH.
+FORBIDDEN_IN_PATHS = "?#%$:"
+
+# Airflow takes a setting NAME from NAME_CMD or NAME_SECRET as well: those are the operator's word, too.
+OTHER_SPELLINGS = ("_CMD", "_SECRET")
+
+# Airflow's own bookkeeping, at INFO some lines for each task and each request. Tasks keep theirs.
+QUIET_LOGGERS = (
+    "alembic",
+    "airflow.api_fastapi",
+    "airflow.dag_processing",
+    "airflow.models",
+    "airflow.serialization",
+    "http.access",
+)
+
+# Advice to install something that nothing here needs, printed by each `airflow` command.
+QUIET_WARNINGS = ("Could not import graphviz", "Using `httpx` with")
+
+
+def airflow_environment(root: Path, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The full environment for Airflow in this project: base, and a value for whatever base leaves open."""
+    root = root.absolute()
+    refuse_unusable_path(root)
+    env = dict(base)
+    if env.get("AIRFLOW_HOME"):
+        # Read from other folders, too.
+        env["AIRFLOW_HOME"] = str(Path(env["AIRFLOW_HOME"]).expanduser().absolute())
+    for name, value in _defaults(root, Path(env.get("AIRFLOW_HOME") or root / ".airflow")).items():
+        if not any(env.get(name + suffix) for suffix in ("", *OTHER_SPELLINGS)):
+            env[name] = value
+
+    plugins = str(root / "plugins")
+    others = [folder for folder in env.get("PYTHONPATH", "").split(os.pathsep) if folder not in ("", plugins)]
+    env["PYTHONPATH"] = os.pathsep.join([plugins, *others])
+
+    # The components speak HTTP to one another; a proxy of the office must not get between them.
+    # Naming any exception also keeps macOS from asking the system for proxies, which crashes after a fork.
+    hosts = [host for host in (env.get("no_proxy") or env.get("NO_PROXY") or "").split(",") if host]
+    hosts += [host for host in ("127.0.0.1", "localhost") if host not in hosts]
+    env["no_proxy"] = env["NO_PROXY"] = ",".join(hosts)
+
+    # Without bytecode each process compiles all of Airflow again: seconds for every command and task.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    return env
+
+
+def _defaults(root: Path, home: Path) -> dict[str, str]:
+    defaults = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(root / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(root / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        # LocalExecutor forks this many workers at the start, and Airflow's 32 take 6 GB.
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        # The fully qualified name, Airflow's choice, changes with the network that a laptop is in, and a
+        # task whose host changed its name is stopped.
+        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": own_metadata_url(home),
+        # A new or renamed DAG file is seen within seconds, not after 5 minutes.
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": " ".join(f"{logger}=WARNING" for logger in QUIET_LOGGERS),
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "SCARF_ANALYTICS": "false",
+        "PYTHONWARNINGS": ",".join(f"ignore:{start}" for start in QUIET_WARNINGS),
+        "AIRFLOW_CONN_GROWTH_WAREHOUSE": json.dumps(
+            {"conn_type": "sqlite", "host": str(root / "data" / "saas_funnel.db")}
+        ),
+        "SAAS_GROWTH_SOURCE": "synthetic",
+    }
+    if sys.platform == "darwin":
+        # Airflow forks processes that have used Apple's libraries, which macOS otherwise answers with a crash.
+        defaults["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
+    return defaults
+
+
+def refuse_unusable_path(root: Path) -> None:
+    """Raise UserError where the project's folder has a name that Airflow or its SQLite hook would misread."""
+    if found := [character for character in FORBIDDEN_IN_PATHS if character in str(root)]:
+        raise UserError(
+            f"The folder {root} has {' and '.join(found)} in its name, which Airflow misreads; "
+            f"move the project to a folder without any of {' '.join(FORBIDDEN_IN_PATHS)}"
+        )
+
+
+def own_metadata_url(home: Path) -> str:
+    """Airflow's metadata as a file in its home; an absolute path makes it four slashes, which SQLite needs."""
+    return f"sqlite:///{home}/airflow.db"
+
+
+def airflow_command() -> str:
+    """The `airflow` of this interpreter: beside it in a virtual environment, else the first on PATH."""
+    beside = str(Path(sys.executable).parent)
+    found = shutil.which("airflow", path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
+    if found is None:
+        raise UserError(f"Airflow is not installed for {sys.executable}; run make to install it.")
+    return found
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read; it is there whole or not at all."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    new.replace(path)
+
+
+def prepare_airflow(root: Path, env: Mapping[str, str]) -> None:
+    """Make the folders, the secrets and the metadata database that env speaks of, where they are missing.
+
+    Raises UserError. Takes no time where all is there, and may run beside itself and beside a running Airflow.
+    """
+    make_folders(root, env)
+    home = Path(env["AIRFLOW_HOME"])
+    with open(home / "prepare.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _write_secrets(home, env)
+        _migrate(home, env, lock.fileno())
+
+
+def make_folders(root: Path, env: Mapping[str, str]) -> None:
+    """Airflow's home and the folder of the warehouse. Raises UserError."""
+    home = Path(env["AIRFLOW_HOME"])
+    for folder in (home, home / "logs", root.absolute() / "data"):
+        _make_folder(folder)
+    if home == root.absolute() / ".airflow":
+        # Whoever can read the secrets in it can log in as anybody.
+        home.chmod(0o700)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The folder {folder} cannot be made: {error.strerror}.") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"The folder {folder} belongs to somebody else: user {os.getuid()} cannot write in it.")
+
+
+def _write_secrets(home: Path, env: Mapping[str, str]) -> None:
+    """Give Airflow the keys that its components share.
+
+    Left to itself Airflow writes an airflow.cfg with these and with all its defaults of the day, absolute
+    paths among them, which stay when the folder moves or Airflow is upgraded.
+    """
+    config = home / "airflow.cfg"
+    if config.exists() or env.get("AIRFLOW_CONFIG"):
+        return
+    fernet_key, secret_key = (base64.urlsafe_b64encode(os.urandom(32)).decode() for _ in range(2))
+    jwt_secret = base64.urlsafe_b64encode(os.urandom(64)).decode()
+    write_private(
+        config,
+        "# Keys only: every setting is in the environment, see plugins/growth/local_airflow/environment.py.\n"
+        f"[core]\nfernet_key = {fernet_key}\n\n"
+        f"[api]\nsecret_key = {secret_key}\n\n"
+        f"[api_auth]\njwt_secret = {jwt_secret}\n",
+    )
+
+
+def _migrate(home: Path, env: Mapping[str, str], lock: int) -> None:
+    """Bring the metadata database to the version of Airflow that is installed."""
+    if env.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") != own_metadata_url(home):
+        # The operator's own database: there is no place beside it to remember its version.
+        _run_migration(home, env, lock)
+        return
+
+    database, stamp = home / "airflow.db", home / "airflow.db.version"
+    installed = version("apache-airflow-core")
+    if database.exists() and stamp.exists() and stamp.read_text() == installed:
+        return
+    # A migration that is killed half way leaves a file that no later one can mend: work on a copy.
+    new = home / "airflow.db.new"
+    for suffix in ("", "-wal", "-shm"):
+        new.with_name(new.name + suffix).unlink(missing_ok=True)
+    if database.exists() and database.stat().st_size:
+        _copy_database(database, new)
+    print("Preparing Airflow's own database, once ...", flush=True)
+    _run_migration(home, {**env, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{new}"}, lock)
+    new.replace(database)
+    write_private(stamp, installed)
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+
+
+def _run_migration(home: Path, env: Mapping[str, str], lock: int) -> None:
+    log = home / "logs" / "migrate.log"
+    with open(log, "w", encoding="utf-8") as output:
+        # It inherits the lock: should this process be killed, the next one waits until the migration has ended.
+        done = subprocess.run(
+            [airflow_command(), "db", "migrate"],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=[lock],
+        )
+    if done.returncode:
+        raise UserError(f"Airflow could not prepare its own database (exit status {done.returncode}); read {log}")

@@ -1,0 +1,215 @@
+"""Batches from the tables that Fivetran's connector for Stripe makes in a warehouse, exported as CSV files.
+
+The tables are put together again to the objects that they came from; what these say is in
+`growth.sources.stripe.subscriptions`. A file is known by its name: the table, whatever stands before it, `_data` or
+nothing after it (`subscription.csv`, `fivetran_subscription_data.csv`), `.gz` too. Only `subscription` has to be there.
+
+The batch of a subscription is the day on which Fivetran brought its row (`_fivetran_synced`). The tables hold the
+latest state alone, so that a folder is one export: history is dated by the dates of each subscription.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from growth.errors import UserError
+from growth.language import definitions
+from growth.sources.places import Place, place_of
+from growth.sources.stripe.files import Batch, Placed, parse, text_of
+from growth.sources.stripe.subscriptions import Settings, load_settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLES = ("subscription", "subscription_item", "price", "plan", "customer", "coupon", "subscription_discount")
+_NAME = re.compile(rf"^(?:.*[_-])??({'|'.join(sorted(TABLES, key=len, reverse=True))})(?:_data)?\.csv(?:\.gz)?$", re.I)
+
+_MOMENTS = (
+    "created",
+    "start_date",
+    "trial_start",
+    "trial_end",
+    "ended_at",
+    "canceled_at",
+    "current_period_start",
+)
+
+Row = dict[str, str]
+
+
+class StripeFivetran:
+    """The Source of one export of Fivetran's tables. Files are read when a day is first asked for. Raises UserError."""
+
+    name = "stripe_fivetran"
+
+    def __init__(self, place: str | Path, settings: Settings | None = None) -> None:
+        self._place = place_of(place)
+        self._settings = settings or load_settings()
+
+    @property
+    def first_day(self) -> date:
+        return min(self._batches)
+
+    @property
+    def last_day(self) -> date:
+        return max(self._batches)
+
+    def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
+        """The batches of the days from first to last, one after the other, as `growth.sources.Source` says."""
+        for day in sorted(d for d in self._batches if first <= d <= last):
+            batch = Batch(day, self._settings)
+            batch.tell_list(iter(self._batches[day]), None)
+            yield batch.frames()
+
+    @cached_property
+    def _batches(self) -> dict[date, list[Placed]]:
+        tables = self._tables()
+        if not tables.get("subscription"):
+            raise UserError(
+                f"No file in {self._place} is Fivetran's table subscription with rows in it: deliver subscription.csv."
+            )
+        parts = _Parts(tables)
+        batches: dict[date, list[Placed]] = defaultdict(list)
+        synced = {place: _seconds(row.get("_fivetran_synced")) for place, row in tables["subscription"]}
+        latest = max((moment for moment in synced.values() if moment is not None), default=None)
+        if latest is None:
+            raise UserError(
+                f"No subscription in {self._place} says when Fivetran brought it: export the column _fivetran_synced."
+            )
+        for place, row in tables["subscription"]:
+            brought = synced[place]
+            day = datetime.fromtimestamp(latest if brought is None else brought, UTC).date()
+            batches[day].append(Placed(*place, parts.subscription(row)))
+        return batches
+
+    def _tables(self) -> dict[str, list[tuple[tuple[str, int], Row]]]:
+        """The rows of each table, each with its place."""
+        found: dict[str, list[tuple[tuple[str, int], Row]]] = {}
+        for name in self._place.matching("*"):
+            if match := _NAME.match(name):
+                table = match[1].lower()
+                if table in found:
+                    raise UserError(
+                        f"{self._place.shown(name)} is the second file of the table {table}: keep one export in the"
+                        " folder."
+                    )
+                rows = _rows(self._place, name)
+                found[table] = [((name, number), row) for number, row in enumerate(rows, start=1)]
+        return found
+
+
+class _Parts:
+    """Tables by what joins them."""
+
+    def __init__(self, tables: Mapping[str, list[tuple[tuple[str, int], Row]]]) -> None:
+        def by(table: str, key: str) -> dict[str, list[Row]]:
+            rows: dict[str, list[Row]] = defaultdict(list)
+            for _, row in tables.get(table, []):
+                if row.get(key):
+                    rows[row[key]].append(row)
+            return rows
+
+        self._items = by("subscription_item", "subscription_id")
+        self._prices, self._plans = by("price", "id"), by("plan", "id")
+        self._customers, self._coupons = by("customer", "id"), by("coupon", "id")
+        self._discounts = by("subscription_discount", "subscription_id")
+
+    def subscription(self, row: Row) -> dict[str, Any]:
+        whole: dict[str, Any] = {key: row.get(key) for key in ("id", "status", "currency")}
+        whole |= {key: _seconds(row.get(key)) for key in _MOMENTS}
+        whole |= {"object": "subscription", "livemode": _flag(row.get("livemode")), "metadata": _metadata(row)}
+        name = row.get("customer_id") or row.get("customer")
+        customers = self._customers.get(name or "", [])
+        whole["customer"] = name
+        if customers:
+            whole["customer"] = {
+                "id": name,
+                "created": _seconds(customers[0].get("created")),
+                "metadata": _metadata(customers[0]),
+            }
+        items = [self._item(item) for item in self._items.get(row.get("id") or "", [])]
+        whole["items"] = {"object": "list", "data": items}
+        if not whole["currency"]:  # the table has none; the prices do
+            whole["currency"] = next((item["price"]["currency"] for item in items if item.get("price")), None)
+        whole["discounts"] = [self._discount(each) for each in self._discounts.get(row.get("id") or "", [])]
+        return whole
+
+    def _item(self, item: Row) -> dict[str, Any]:
+        name = item.get("price_id") or item.get("plan_id") or ""
+        found = [*self._prices.get(name, []), *self._plans.get(name, [])]
+        kept: dict[str, Any] = {"id": item.get("id"), "quantity": item.get("quantity") or None}
+        if not found:
+            return kept | {"price": {"id": name}}
+        price = found[0]
+        recurring = {
+            key: price.get(f"recurring_{key}") or price.get(key) or None
+            for key in ("interval", "interval_count", "usage_type")
+        }
+        count = recurring["interval_count"]
+        recurring["interval_count"] = int(count) if count and count.isdecimal() else count
+        amounts = (price.get(key) for key in ("unit_amount", "unit_amount_decimal", "amount"))
+        packages = {"divide_by": price.get("transform_quantity_divide_by") or price.get("transform_usage_divide_by")}
+        packages["round"] = price.get("transform_quantity_round") or price.get("transform_usage_round")
+        return kept | {
+            "price": {
+                **{
+                    key: price.get(key) or None
+                    for key in ("id", "currency", "billing_scheme", "nickname", "lookup_key")
+                },
+                "product": price.get("product_id"),
+                "unit_amount": next((amount for amount in amounts if amount), None),
+                "recurring": recurring,
+                "transform_quantity": packages if packages["divide_by"] else None,
+            }
+        }
+
+    def _discount(self, row: Row) -> dict[str, Any]:
+        coupons = self._coupons.get(row.get("coupon_id") or "", [])
+        keys = ("id", "duration", "percent_off", "amount_off", "currency")
+        coupon = {key: coupons[0].get(key) or None for key in keys} if coupons else row.get("coupon_id")
+        moments = {key: _seconds(row.get(key)) for key in ("start", "end")}
+        return {"id": row.get("id"), "object": "discount", **moments, "source": {"type": "coupon", "coupon": coupon}}
+
+
+def _rows(place: Place, name: str) -> list[Row]:
+    try:
+        with text_of(place, name, newline="") as file:
+            return [{k: v for k, v in row.items() if k and isinstance(v, str)} for row in csv.DictReader(file)]
+    except csv.Error as error:
+        raise UserError(f"{place.shown(name)} cannot be read as CSV ({error}): deliver it again.") from None
+
+
+def _seconds(text: str | None) -> int | None:
+    """Epoch seconds of a moment in UTC, as warehouses write it."""
+    try:
+        found = datetime.fromisoformat(text.strip().removesuffix(" UTC")) if text else None
+    except ValueError:
+        return None
+    return None if found is None else int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+
+
+def _flag(text: str | None) -> bool | None:
+    return {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}.get((text or "").lower())
+
+
+def _metadata(row: Row) -> Any:
+    try:
+        return parse(row.get("metadata") or "{}")
+    except (ValueError, RecursionError):
+        return {}
+
+
+def open_tables(_name: str, place: str, _environment: Mapping[str, str]) -> StripeFivetran:
+    """SOURCE=stripe_fivetran: the tables lie in a folder, or in a bucket. Raises UserError."""
+    if not place:
+        raise UserError(
+            "The source stripe_fivetran reads files: say in which folder or bucket they lie, with DATA=<folder>."
+        )
+    return StripeFivetran(place, load_settings(words=definitions.load()))

@@ -1,0 +1,1 @@
+"""The source of an invented company, made up from a seed."""

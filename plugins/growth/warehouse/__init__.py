@@ -1,0 +1,1 @@
+"""What a run does to a warehouse: make tables, land batches, compute, check, publish, verify, erase."""
