@@ -315,8 +315,8 @@ def verify_warehouse() -> None:
             raise UserError("What people read is not what a rebuild gives: the cells are in the log above.")
 
 
-def erase_people(**context: Any) -> None:
-    """Erase the people that the run names; its log says who asked, why, and how much there was."""
+def erase_people(**context: Any) -> dict[str, int]:
+    """Erase the people that the run names and give how much there was; the log says who asked and why."""
     from growth.sources import open_source
     from growth.warehouse.erase import asked_for, erase
 
@@ -337,7 +337,7 @@ def erase_people(**context: Any) -> None:
         found = erase(place(), connection, sql(), users, run_of(context))
         if hasattr(source, "forget"):
             source.forget(found.ids)
-    print(f"Erased: {len(users)} people with {len(found.ids)} ids in {found.rows} raw rows")
+    return {"people": len(users), "ids": len(found.ids), "raw_rows": found.rows}
 
 
 def table_task(table: str) -> ScriptOperator:

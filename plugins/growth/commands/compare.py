@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import re
 import textwrap
 from collections.abc import Mapping
@@ -11,7 +10,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from growth.commands.run import warehouse_place
 from growth.commands.summary import STAR, WIDTH, table
 from growth.engines import Connection, Place
 from growth.errors import UserError
@@ -215,16 +213,12 @@ def _value(where: str, metric: Metric, text: str) -> float:
 # --- Beside ours
 
 
-def compare(root: Path, environment: Mapping[str, str]) -> int:
+def compare(place: Place, known_file: Path, within: float = WITHIN) -> int:
     """Print the comparison; gives 0 where all is within, else 1. Only reads. Raises UserError."""
     from growth.language import definitions
 
     words = definitions.load()
-    if not environment.get("KNOWN"):
-        raise UserError("No numbers to compare with are named: make compare KNOWN=known.csv (month,metric,value).")
-    within = _within(environment.get("WITHIN"))
-    place = warehouse_place(root, environment)
-    lines = read_known(root / Path(environment["KNOWN"]).expanduser(), metrics(words))
+    lines = read_known(known_file, metrics(words))
     if not place.engine.exists(place):
         raise UserError(f"There is no warehouse {place}: make run builds it.")
     with plain_errors(place), closing(place.engine.read(place)) as connection:
@@ -232,16 +226,6 @@ def compare(root: Path, environment: Mapping[str, str]) -> int:
         results = [_compared(connection, known, as_of, within) for known in lines]
         print(*_report(connection, words, results, as_of, within), sep="\n")
     return 0 if all(result.is_within for result in results) else 1
-
-
-def _within(text: str | None) -> float:
-    try:
-        within = float((text or str(WITHIN)).strip().removesuffix("%"))
-    except ValueError:
-        within = math.nan
-    if not 0 <= within < math.inf:
-        raise UserError(f"WITHIN is {text!r}: give the percentage that may lie between, such as WITHIN=5.")
-    return within
 
 
 def _as_of(connection: Connection, place: Place, definitions_hash: str) -> str:

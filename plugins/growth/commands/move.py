@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from growth.commands.run import warehouse_place
 from growth.engines import SUFFIXES, Connection, Place, place_of
 from growth.errors import UserError
 from growth.language import definitions
@@ -36,13 +35,12 @@ KEPT: dict[str, tuple[str, ...]] = {
 RUN = {"dag_id": "move", "run_id": "move", "first_day": "", "last_day": ""}
 
 
-def move(root: Path, environment: Mapping[str, str]) -> int:
-    """Fill the warehouse that INTO names from the one that WAREHOUSE or the connection names. Raises UserError.
+def move(old: Place, into: str) -> int:
+    """Fill the warehouse that `into` names, a file or a connection, from the old one. Raises UserError.
 
     The old one is only read, one moment of it. The new one is empty or what an earlier try has left.
     """
-    old = warehouse_place(root, environment)
-    new = _target(root, environment.get("INTO", ""))
+    new = _target(into)
     if not old.engine.exists(old):
         raise UserError(f"There is no warehouse {old}: name the one to move with WAREHOUSE=.")
     words = definitions.load()
@@ -67,14 +65,10 @@ def move(root: Path, environment: Mapping[str, str]) -> int:
     return 0
 
 
-def _target(root: Path, text: str) -> Place:
-    if not text:
-        raise UserError(
-            "Say where to: make move INTO=data/saas_funnel.duckdb, or INTO= with a connection as JSON or URI."
-        )
+def _target(text: str) -> Place:
     if text.lstrip().startswith("{") or "://" in text:
         return place_of(text)
-    path = (root / Path(text).expanduser()).absolute()
+    path = Path(text).expanduser().absolute()
     if not path.parent.is_dir():
         raise UserError(f"There is no folder {path.parent}: make it, or name a file in another with INTO=.")
     return Place(SUFFIXES.get(path.suffix, "sqlite"), str(path))

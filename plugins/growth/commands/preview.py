@@ -5,7 +5,6 @@ Plain text of at most 100 columns.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -40,7 +39,7 @@ LONGEST_SPAN = timedelta(days=36_500)
 KINDS = {"raw_events": "event_type", "raw_subscriptions": "status"}
 
 
-def preview(environment: Mapping[str, str] = os.environ) -> int:
+def preview(environment: Mapping[str, str]) -> int:
     """Print what the source of the environment would land. Raises UserError."""
     with TemporaryDirectory() as folder:
         # What a source keeps of an API is forgotten here.
