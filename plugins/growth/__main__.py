@@ -141,7 +141,7 @@ class InOrder(click.Group):
 @click.group(
     cls=InOrder,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100},
-    epilog="`make` runs the same commands and takes the variables of their options: make run DAY=2026-10-31.",
+    epilog="`make` takes the variables of the options: make run DAY=2026-10-31.",
 )
 def cli() -> None:
     """Growth analytics of a SaaS product, on Airflow and SQL."""

@@ -71,7 +71,7 @@ def erase(root: Path, environment: Mapping[str, str], place: Place, users: str, 
         done = run_dag(root, environment, "saas_growth_erase", day, conf, log, lock)
     if not done.succeeded:
         return _report_failure(done, log)
-    print("Erased: {people} people with {ids} ids in {raw_rows} raw rows".format(**done.results["erase"]))
+    print("Erased people: {people}, their ids: {ids}, raw rows: {raw_rows}.".format(**done.results["erase"]))
     return 0
 
 

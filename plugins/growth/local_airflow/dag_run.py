@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -216,4 +217,8 @@ def _one_line(error: object) -> str:
 
 if __name__ == "__main__":
     _dag_id, _day, _conf, _descriptor = sys.argv[1:]
-    sys.exit(execute(_dag_id, date.fromisoformat(_day), json.loads(_conf), Reports(int(_descriptor))))
+    _status = execute(_dag_id, date.fromisoformat(_day), json.loads(_conf), Reports(int(_descriptor)))
+    logging.shutdown()
+    sys.stdout.flush()
+    # A regular exit frees all of Airflow's objects one by one, which takes seconds.
+    os._exit(_status)
