@@ -156,6 +156,11 @@ def test_an_option_overrules_its_variable_and_paths_are_relative_to_the_current_
     }
 
 
+@pytest.mark.parametrize("text", ["25", "25 %", "25.0%"])
+def test_a_percentage_may_have_its_sign(text):
+    assert command_line.PERCENT.convert(text, None, None) == 25
+
+
 def test_without_options_all_is_as_the_environment_says(given, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_GROWTH_WAREHOUSE", "postgres://growth@db/growth")
     monkeypatch.setenv("SAAS_GROWTH_SOURCE", "stripe")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import psutil
@@ -24,6 +25,7 @@ from worlds import Batches, Warehouse, changed_definitions, sqlite_place
 from growth.commands import summary as page
 from growth.language import definitions
 from growth.language.sql import Sql
+from growth.local_airflow import dag_run
 from growth.local_airflow.dag_run import DagRun, Reports, run_dag, run_lock
 from growth.sources.mapped.files import Files
 from growth.sources.synthetic.rows import Synthetic
@@ -262,6 +264,48 @@ def test_a_run_that_waits_for_another_says_so_once(reported, capsys):
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]] == [
         ["claim", "waits;"],
         ["claim", "1.2"],
+    ]
+
+
+def test_an_interrupt_ends_the_process_of_the_run(reported, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        reported(began("claim"), end=f"echo $$ > '{tmp_path}/pid'; kill -INT $PPID; exec sleep 60")
+
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+def test_a_listener_reports_what_airflow_tells_it():
+    """The hooks are called as Airflow's task runner calls them, with its own states."""
+    from airflow.sdk.api.datamodels._generated import TaskInstanceState
+    from airflow.sdk.exceptions import AirflowFailException
+    from airflow.sdk.listener import ListenerManager, taskinstance
+
+    manager = ListenerManager()
+    manager.add_hookspecs(taskinstance)
+
+    def hook(name: str, state: TaskInstanceState | None, **more: Any) -> None:
+        instance = SimpleNamespace(task_id="claim", state=state, xcom_pull=lambda task_ids: {"rows": 3})
+        getattr(manager.hook, name)(previous_state=None, task_instance=instance, **more)
+
+    reader, writer = os.pipe()
+    manager.add_listener(dag_run._listener(Reports(writer)))
+    hook("on_task_instance_running", TaskInstanceState.RUNNING)
+    hook("on_task_instance_failed", TaskInstanceState.UP_FOR_RETRY, error=KeyError("x"))
+    hook("on_task_instance_failed", TaskInstanceState.FAILED, error=AirflowFailException("Look there.\nMore"))
+    hook("on_task_instance_failed", TaskInstanceState.FAILED, error=None)
+    hook("on_task_instance_success", TaskInstanceState.SUCCESS)
+    os.close(writer)
+    with open(reader) as reports:
+        told = [json.loads(line) for line in reports]
+
+    assert [report.pop("event") for report in told] == ["task began", *["task ended"] * 4]
+    assert {report.pop("task") for report in told} == {"claim"}
+    assert all(0 <= report.pop("seconds") < 5 for report in told[1:])
+    assert told[1:] == [
+        {"state": "up_for_retry", "error": "KeyError: 'x'", "result": None},
+        {"state": "failed", "error": "Look there.", "result": None},
+        {"state": "failed", "error": "The task failed without an error.", "result": None},
+        {"state": "success", "error": None, "result": {"rows": 3}},
     ]
 
 

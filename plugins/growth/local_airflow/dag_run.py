@@ -114,14 +114,16 @@ def _follow(process: subprocess.Popen[bytes], reports: Iterable[str]) -> DagRun:
                 running.add(task)
             case "task ended":
                 running.discard(task)
-                error, how = report["error"], ""
-                if report["state"] == "up_for_retry":
-                    how = f"  is tried again: {error}"
-                elif error:
-                    how = "  failed"
-                    errors.append(error)
-                print(f"  {task:<36}{report['seconds']:6.1f} s{how}", flush=True)
-                results[task] = report["result"]
+                match report["state"]:
+                    case "success":
+                        end = ""
+                        results[task] = report["result"]
+                    case "up_for_retry":
+                        end = f"  is tried again: {report['error']}"
+                    case _:
+                        end = "  failed"
+                        errors.append(report["error"])
+                print(f"  {task:<36}{report['seconds']:6.1f} s{end}", flush=True)
             case "run failed to start":
                 errors.append(report["error"])
             case "run ended":
@@ -149,7 +151,7 @@ class Reports:
     def send(self, event: str, **details: object) -> None:
         # Where the command was killed nobody reads any more, and the run goes on to its end.
         with suppress(BrokenPipeError):
-            os.write(self._descriptor, json.dumps({"event": event, **details}).encode() + b"\n")
+            os.write(self._descriptor, json.dumps({"event": event, **details}, default=str).encode() + b"\n")
 
 
 def execute(dag_id: str, day: date, conf: dict[str, object], reports: Reports) -> int:
@@ -171,7 +173,7 @@ def execute(dag_id: str, day: date, conf: dict[str, object], reports: Reports) -
         traceback.print_exc()
         reports.send("run failed to start", error=_one_line(error))
         return 1
-    reports.send("run ended", state=str(run.state))
+    reports.send("run ended", state=run.state)
     return 0 if run.state == "success" else 1
 
 
@@ -180,14 +182,12 @@ def _listener(reports: Reports) -> object:
 
     began: dict[str, float] = {}
 
-    def ended(task_instance: Any, state: str, error: object = None) -> None:
-        task = task_instance.task_id
+    def ended(task_instance: Any, state: str, error: str | None = None) -> None:
+        task, now = task_instance.task_id, time.perf_counter()
         # A task whose statement cannot be rendered fails before it has begun.
-        seconds = time.perf_counter() - began.pop(task, time.perf_counter())
+        seconds = now - began.pop(task, now)
         result = task_instance.xcom_pull(task_ids=task) if state == "success" else None
-        reports.send(
-            "task ended", task=task, state=state, seconds=seconds, error=error and _one_line(error), result=result
-        )
+        reports.send("task ended", task=task, state=state, seconds=seconds, error=error, result=result)
 
     class Listener:
         @hookimpl
@@ -201,7 +201,8 @@ def _listener(reports: Reports) -> object:
 
         @hookimpl
         def on_task_instance_failed(self, task_instance: Any, error: object) -> None:
-            ended(task_instance, str(task_instance.state), error or "It failed without an error.")
+            # The value, because str() of this enumeration gives its name as well.
+            ended(task_instance, task_instance.state.value, _one_line(error))
 
     return Listener()
 
@@ -211,8 +212,11 @@ def _one_line(error: object) -> str:
     from airflow.sdk.exceptions import AirflowException
 
     text = (str(error).splitlines() or [""])[0]
-    is_for_people = isinstance(error, (str, UserError, AirflowException))
-    return text if is_for_people and text else f"{type(error).__name__}: {text}"
+    if error is None:
+        return "The task failed without an error."
+    if text and isinstance(error, (str, UserError, AirflowException)):
+        return text
+    return f"{type(error).__name__}: {text}"
 
 
 if __name__ == "__main__":
