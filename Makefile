@@ -7,7 +7,7 @@
 # make compare  the numbers of your dashboard beside these                     KNOWN=known.csv WITHIN=5 WAREHOUSE= SOURCE=
 # make verify   all tables, compared with a rebuild from the raw rows          WAREHOUSE= SOURCE=
 # make move     the history of a warehouse, into an empty one of another engine   INTO= WAREHOUSE= SOURCE=
-# make erase    people are erased from every table                             USER= BY= WHY= WAREHOUSE= SOURCE= DATA=
+# make erase    people are erased from every table                             USER= BY= WHY= WAREHOUSE= SOURCE= DATA= SCALE=
 # make secrets  .env for docker compose: a team's secrets, made up             docs/team.md
 # make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints,
 # make screenshots (of the growth page, into docs/screenshots)

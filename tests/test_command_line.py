@@ -71,7 +71,7 @@ def test_help_explains_each_option_with_its_variables_and_default(capsys, name, 
         (["run", "2026-10-31"], {}, "Got unexpected extra argument (2026-10-31)"),
         (["compare"], {}, "--known (KNOWN) is missing: A CSV with the columns month,metric,value."),
         (["move", "--warehouse", "x"], {}, "--into (INTO) is missing: The new warehouse: a file, or a connection"),
-        (["erase", "--by", "x", "--why", "y"], {}, "--user (SAAS_GROWTH_ERASE_USER) is missing: Their user ids"),
+        (["erase", "--by", "x", "--why", "y"], {}, "--user (SAAS_GROWTH_ERASE_USER) is missing: Ids, with commas"),
         (["erase", "--user", "x", "--why", "y"], {}, "--by (BY) is missing: Who asks for it"),
         (["erase", "--user", "x", "--by", "y"], {}, "--why (WHY) is missing: Why"),
         *(

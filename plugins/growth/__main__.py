@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import date
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -83,43 +83,49 @@ FILE = Value("file", "a file", _path, "data/growth.db")
 
 option = partial(click.option, show_envvar=True)
 
-warehouse = option(
+
+def together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """These options as one decorator."""
+    return lambda command: reduce(lambda decorated, each: each(decorated), reversed(options), command)
+
+
+source_option = option(
+    "--source",
+    envvar=["SOURCE", "SAAS_GROWTH_SOURCE"],
+    default="synthetic",
+    help="Where rows come from: synthetic, stripe, stripe_api or a mapping in include/sources; several with commas.",
+)
+source_options = together(
+    source_option,
+    option(
+        "--data",
+        envvar=["DATA", "SAAS_GROWTH_SOURCE_PATH"],
+        help="The folder or bucket of the source's files; of several sources NAME=PLACE,NAME=PLACE.",
+    ),
+    option(
+        "--scale",
+        envvar=["SCALE", "SAAS_GROWTH_SCALE"],
+        type=SCALE,
+        show_default="1",
+        help="Multiplies the users of the synthetic source.",
+    ),
+)
+warehouse_option = option(
     "--warehouse",
     envvar="WAREHOUSE",
     type=FILE,
     show_default="AIRFLOW_CONN_GROWTH_WAREHOUSE, or a file in data/ named after the source",
     help="The file of the warehouse: *.duckdb is DuckDB's, any other SQLite's.",
 )
-source = option(
-    "--source",
-    envvar=["SOURCE", "SAAS_GROWTH_SOURCE"],
-    default="synthetic",
-    help="Where rows come from: synthetic, stripe, stripe_api or a mapping in include/sources; several with commas.",
-)
-data = option(
-    "--data",
-    envvar=["DATA", "SAAS_GROWTH_SOURCE_PATH"],
-    help="The folder or bucket of the source's files; of several sources NAME=PLACE,NAME=PLACE.",
-)
-scale = option(
-    "--scale",
-    envvar=["SCALE", "SAAS_GROWTH_SCALE"],
-    type=SCALE,
-    show_default="1",
-    help="Multiplies the users of the synthetic source.",
-)
 
 
-def _environment(source: str, data: str | None = None, scale: str | None = None) -> dict[str, str]:
+def _environment(source: str, data: str | None, scale: str | None) -> dict[str, str]:
     """The environment of this process with these options in it, which is where Airflow's tasks read them."""
     from growth.sources import absolute_places
 
-    environment = {**os.environ, "SAAS_GROWTH_SOURCE": source}
-    if data:
-        environment["SAAS_GROWTH_SOURCE_PATH"] = absolute_places(data, source.split(","), Path.cwd())
-    if scale:
-        environment["SAAS_GROWTH_SCALE"] = scale
-    return environment
+    path = absolute_places(data, source.split(","), Path.cwd()) if data else None
+    given = {"SAAS_GROWTH_SOURCE": source, "SAAS_GROWTH_SOURCE_PATH": path, "SAAS_GROWTH_SCALE": scale}
+    return {**os.environ, **{name: value for name, value in given.items() if value}}
 
 
 def _place(warehouse: Path | None, source: str) -> Place:
@@ -128,7 +134,11 @@ def _place(warehouse: Path | None, source: str) -> Place:
     return warehouse_place(ROOT, warehouse, os.environ.get("AIRFLOW_CONN_GROWTH_WAREHOUSE"), source)
 
 
-# --- Commands
+def _environment_and_place(source: str, warehouse: Path | None, **options: Any) -> tuple[dict[str, str], Place]:
+    return _environment(source, **options), _place(warehouse, source)
+
+
+# --- Commands. Each imports what it needs: Airflow and pandas take seconds.
 
 
 class InOrder(click.Group):
@@ -151,103 +161,82 @@ def cli() -> None:
 @option("--day", "--to", "day", envvar=["TO", "DAY"], type=DAY, show_default="yesterday", help="The last day.")
 @option("--from", "first", envvar="FROM", type=DAY, show_default="the first that is new", help="The first day.")
 @option("--rebuild", envvar="REBUILD", is_flag=True, type=Flag(), help="Compute all, not only what changed.")
-@source
-@data
-@scale
-@warehouse
-def run(
-    day: date | None,
-    first: date | None,
-    rebuild: bool,
-    source: str,
-    data: str | None,
-    scale: str | None,
-    warehouse: Path | None,
-) -> int:
+@source_options
+@warehouse_option
+def run(day: date | None, first: date | None, rebuild: bool, **options: Any) -> int:
     """Run the days that are new through the DAG and show the numbers."""
     from growth.commands.run import run
 
-    return run(ROOT, _environment(source, data, scale), _place(warehouse, source), day, first, rebuild)
+    return run(ROOT, *_environment_and_place(**options), day, first, rebuild)
 
 
 @cli.command()
 @option("--port", envvar="PORT", type=PORT, show_default="8080", help="The port of the UI.")
-@source
-@data
-@scale
-@warehouse
-def up(port: int | None, source: str, data: str | None, scale: str | None, warehouse: Path | None) -> int:
+@source_options
+@warehouse_option
+def up(port: int | None, **options: Any) -> int:
     """Start Airflow with its UI on this machine, until Ctrl-C."""
     from growth.commands.up import up
 
-    return up(ROOT, _environment(source, data, scale), _place(warehouse, source), port)
+    return up(ROOT, *_environment_and_place(**options), port)
 
 
 @cli.command()
-@source
-@data
-@scale
-def preview(source: str, data: str | None, scale: str | None) -> int:
+@source_options
+def preview(**options: Any) -> int:
     """Show on a sample what a source would land, and write nothing."""
     from growth.commands.preview import preview
 
-    return preview(_environment(source, data, scale))
+    return preview(_environment(**options))
 
 
 @cli.command()
 @option("--known", envvar="KNOWN", required=True, type=FILE, help="A CSV with the columns month,metric,value.")
 @option("--within", envvar="WITHIN", default="5", type=PERCENT, help="The percentage by which numbers may differ.")
-@warehouse
-@source
-def compare(known: Path, within: float, warehouse: Path | None, source: str) -> int:
+@warehouse_option
+@source_option
+def compare(known: Path, within: float, **options: Any) -> int:
     """Compare the numbers of another dashboard with these."""
     from growth.commands.compare import compare
 
-    return compare(_place(warehouse, source), known, within)
+    return compare(_place(**options), known, within)
 
 
 @cli.command()
-@warehouse
-@source
-def verify(warehouse: Path | None, source: str) -> int:
+@warehouse_option
+@source_option
+def verify(**options: Any) -> int:
     """Compare all tables with a rebuild from the raw rows, made aside."""
     from growth.language import definitions
     from growth.language.sql import Sql
     from growth.warehouse import verify
 
-    place = _place(warehouse, source)
+    place = _place(**options)
     return verify.report(verify.verify(place, Sql(definitions.load(), place.kind)))
 
 
 @cli.command()
 @option("--into", envvar="INTO", required=True, help="The new warehouse: a file, or a connection as JSON or URI.")
-@warehouse
-@source
-def move(into: str, warehouse: Path | None, source: str) -> int:
+@warehouse_option
+@source_option
+def move(into: str, **options: Any) -> int:
     """Copy a warehouse's history into an empty one of another engine."""
     from growth.commands.move import move
 
-    return move(_place(warehouse, source), into)
+    return move(_place(**options), into)
 
 
 @cli.command()
-@option(
-    "--user",
-    "users",
-    envvar="SAAS_GROWTH_ERASE_USER",
-    required=True,
-    help="Their user ids, with commas; USER= of make.",
-)
+@option("--user", "users", envvar="SAAS_GROWTH_ERASE_USER", required=True, help="Ids, with commas; USER= of make.")
 @option("--by", "asked_by", envvar="BY", required=True, help="Who asks for it; Airflow's log keeps it.")
 @option("--why", "reason", envvar="WHY", required=True, help="Why; Airflow's log keeps it.")
-@source
-@data
-@warehouse
-def erase(users: str, asked_by: str, reason: str, source: str, data: str | None, warehouse: Path | None) -> int:
+@source_options
+@warehouse_option
+def erase(users: str, asked_by: str, reason: str, **options: Any) -> int:
     """Erase people from all tables and recompute all numbers."""
     from growth.commands.run import erase
 
-    return erase(ROOT, _environment(source, data), _place(warehouse, source), users, asked_by, reason)
+    return erase(ROOT, *_environment_and_place(**options), users, asked_by, reason)
 
 
 @cli.command()
