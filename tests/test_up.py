@@ -42,13 +42,16 @@ command_line.ROOT = Path(sys.argv[1])
 sys.exit(command_line.main(["up"]))
 """
 
-# Reports through the warehouse's connection that it ran.
+# Reports through the warehouse's connection that it ran. It has retries, as the project's DAG has: on a busy machine
+# the scheduler may start a task before the API server, to which the task reports, listens.
 DAG = """
+from datetime import timedelta
+
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 from airflow.sdk import dag, task
 
 
-@dag(schedule="@once", catchup=False)
+@dag(schedule="@once", catchup=False, default_args={"retries": 5, "retry_delay": timedelta(seconds=1)})
 def saas_growth():
     @task
     def work():
