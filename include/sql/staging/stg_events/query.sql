@@ -23,7 +23,7 @@ typed as (
 ),
 
 {% if by_numbers %}
-{% include 'staging/later_arrivals.sql' %}
+{% include 'staging/stg_events/later_arrivals.sql' %}
 {% endif %}
 arrivals as (
     select

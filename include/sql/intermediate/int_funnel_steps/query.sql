@@ -42,7 +42,7 @@ after_nothing as (
 {% for step in steps %}
 {% set before = none if loop.first else loop.previtem %}
 {% set earlier = steps[:loop.index0] %}
-{% include 'intermediate/funnel_step.sql' %}
+{% include 'intermediate/int_funnel_steps/step.sql' %}
 
 {% endfor %}
 first_visits as (

@@ -1,6 +1,6 @@
 -- A user's day is counted again when an event of it came, went or changed,
 {% if db.reads_by == 'columns' %}
-{% include 'intermediate/engagement_scope_by_columns.sql' %}
+{% include 'intermediate/int_user_engagement/scope_by_columns.sql' %}
 {% else %}
 with changed_days as (
     select user_id, event_day as activity_day

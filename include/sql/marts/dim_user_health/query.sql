@@ -94,4 +94,4 @@ dearest_plans as (
     )
 ),
 
-{% include 'marts/health_scores.sql' %}
+{% include 'marts/dim_user_health/scores.sql' %}

@@ -57,10 +57,10 @@ ranked_{{ step.name }} as (
 {{ unused('c.moment_id') }}{{ in_time('c.at_ms') }}),
 
 {% elif step.all_of %}
-{% include 'intermediate/funnel_step_all_of.sql' %}
+{% include 'intermediate/int_funnel_steps/step_all_of.sql' %}
 
 {% else %}
-{% include 'intermediate/funnel_step_active_days.sql' %}
+{% include 'intermediate/int_funnel_steps/step_active_days.sql' %}
 
 {% endif %}
 after_{{ step.name }} as (

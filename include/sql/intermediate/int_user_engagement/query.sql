@@ -5,7 +5,7 @@
 -- cluster: activity_day, cohort_month, days_since_active, new_days, user_id
 -- words: active, features
 {% set month = definitions.active.month_days %}
-with {% include 'intermediate/engagement_by_' ~ db.reads_by ~ '.sql' %}
+with {% include 'intermediate/int_user_engagement/by_' ~ db.reads_by ~ '.sql' %}
 -- Who has not been there as long as anybody looks back has been away for so long, like who has never been there.
 select
     activity_day,

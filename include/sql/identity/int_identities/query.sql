@@ -51,7 +51,7 @@ named as (
     ) as m
 ),
 
-{% include 'identity/turns.sql' %}
+{% include 'identity/int_identities/turns.sql' %}
 
 select
     t.id,
