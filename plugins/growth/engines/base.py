@@ -54,8 +54,8 @@ class Aside(NamedTuple):
     """A database beside a warehouse."""
 
     connection: Connection
-    looking: Callable[[], AbstractContextManager[str]]
-    """While one looks, the prefix under which the connection sees the tables of the warehouse."""
+    looking: Callable[[], AbstractContextManager[Callable[[str], str]]]
+    """While it is open, the function that gives the name under which the connection sees a table of the warehouse."""
 
 
 class Engine:
@@ -120,8 +120,8 @@ class Engine:
 
     # --- Writing
 
-    def home(self, connection: Connection) -> None:
-        """Whatever has to be there before the first table."""
+    def prepare_schema(self, connection: Connection) -> None:
+        """Make what has to be there before the first table."""
 
     def load(self, connection: Connection, table: str, columns: Sequence[str], values: Sequence[Iterable[Any]]) -> None:
         """Add rows to a raw table, given column by column; text, whole numbers and None."""

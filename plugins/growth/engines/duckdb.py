@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 1800
 READERS_SECONDS = 5
 
+WORK_SCHEMA = "growth_work"
+"""Where runs keep what is their own (include/sql/engines/duckdb.sql)."""
+
 _LOCKED = "set lock on file"
 _OTHER_SHAPE = "and the SQL do not fit ({said}): mend the model that was edited, or restore a copy of the warehouse"
 
@@ -138,7 +141,12 @@ class DuckDB(Engine):
         return duckdb.connect(str(place.path))
 
     def connect(self, place: Place) -> Connection:
-        return DuckConnection(lambda: self.open(place), BUSY_SECONDS)
+        def opener() -> duckdb.DuckDBPyConnection:
+            raw = self.open(place)
+            _find_work_tables(raw, "")
+            return raw
+
+        return DuckConnection(opener, BUSY_SECONDS)
 
     def read(self, place: Place) -> Connection:
         copy = _quoted(readers_copy(place.path))
@@ -149,6 +157,7 @@ class DuckDB(Engine):
             try:
                 raw.execute(f"attach {copy} as warehouse (read_only)")
                 raw.execute("use warehouse")
+                _find_work_tables(raw, "warehouse.")
             except BaseException:
                 raw.close()
                 raise
@@ -168,6 +177,10 @@ class DuckDB(Engine):
             " where database_name = current_database() and table_name = ? order by column_index"
         )
         return [name for (name,) in connection.execute(query, (table,))]
+
+    def prepare_schema(self, connection: Connection) -> None:
+        connection.execute(f"create schema if not exists {WORK_SCHEMA}")
+        _find_work_tables(connection.raw, "")
 
     def load(self, connection: Connection, table: str, columns: Sequence[str], values: Sequence[Iterable[Any]]) -> None:
         import pyarrow
@@ -209,14 +222,21 @@ class DuckDB(Engine):
             with closing(self.connect(place._replace(host=str(path), hook=None))) as target:
 
                 @contextmanager
-                def looking() -> Iterator[str]:
+                def looking() -> Iterator[Callable[[str], str]]:
                     # Not for longer: whoever wants to write has to wait.
                     attach = f"attach {_quoted(place.path.absolute())} as warehouse (read_only)"
                     _patiently(lambda: target.execute(attach), BUSY_SECONDS)
-                    yield "warehouse."
+                    yield lambda table: f"warehouse.{WORK_SCHEMA if table.startswith('work_') else 'main'}.{table}"
                     target.execute("detach warehouse")
 
                 yield Aside(target, looking)
+
+
+def _find_work_tables(raw: duckdb.DuckDBPyConnection, catalog: str) -> None:
+    """Let names without a schema mean the tables that runs keep for themselves, too."""
+    query = "select 1 from duckdb_schemas() where database_name = current_database() and schema_name = ?"
+    if raw.execute(query, [WORK_SCHEMA]).fetchone():
+        raw.execute(f"set search_path = '{catalog}main,{catalog}{WORK_SCHEMA}'")
 
 
 def readers_copy(path: Path) -> Path:

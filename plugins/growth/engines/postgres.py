@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "saas_growth"
 """Where the tables are, unless the connection's extra has {"options": "-c search_path=<schema>"}."""
+WORK_SUFFIX = "_work"
+"""The schema beside it holds what runs keep for themselves (include/sql/engines/postgres.sql)."""
 STATEMENT_SECONDS = 3600
 """The longest that a statement may take, unless the connection's options say otherwise."""
 READ_SECONDS = 60
@@ -160,10 +162,9 @@ class Postgres(Engine):
         connection.execute(
             "select set_config('work_mem', ?, false) where current_setting('work_mem') = '4MB'", (WORK_MEMORY,)
         )
-        connection.execute(
-            "select set_config('search_path', ?, false) where current_setting('search_path') = '\"$user\", public'",
-            (SCHEMA,),
-        )
+        (path,) = connection.execute("show search_path").fetchone()
+        schema = SCHEMA if path == '"$user", public' else path.partition(",")[0].strip(' "')
+        _search(connection, schema)
         connection.execute(
             "select set_config('statement_timeout', ?, false) where current_setting('statement_timeout') = '0'",
             (f"{STATEMENT_SECONDS}s",),
@@ -177,15 +178,16 @@ class Postgres(Engine):
         return connection
 
     def tables(self, connection: Connection) -> set[str]:
-        query = "select tablename from pg_tables where schemaname = current_schema()"
-        return {name for (name,) in connection.execute(query)}
+        query = "select tablename from pg_tables where schemaname in (current_schema(), current_schema() || ?)"
+        return {name for (name,) in connection.execute(query, (WORK_SUFFIX,))}
 
     def columns(self, connection: Connection, table: str) -> list[str]:
         query = (
             "select column_name from information_schema.columns"
-            " where table_schema = current_schema() and table_name = ? order by ordinal_position"
+            " where table_schema in (current_schema(), current_schema() || ?) and table_name = ?"
+            " order by ordinal_position"
         )
-        return [name for (name,) in connection.execute(query, (table,))]
+        return [name for (name,) in connection.execute(query, (WORK_SUFFIX, table))]
 
     def key(self, connection: Connection, table: str) -> list[str]:
         query = (
@@ -203,10 +205,11 @@ class Postgres(Engine):
         )
         return [name for (name,) in connection.execute(query, (table,))]
 
-    def home(self, connection: Connection) -> None:
-        schema = names.Identifier(self._schema(connection))
-        if not connection.execute("select current_schema()").fetchone()[0]:
-            connection.raw.execute(names.SQL("create schema if not exists {}").format(schema))
+    def prepare_schema(self, connection: Connection) -> None:
+        schema = self._schema(connection)
+        for name in (schema, schema + WORK_SUFFIX):
+            if not connection.execute("select 1 from pg_namespace where nspname = ?", (name,)).fetchone():
+                connection.raw.execute(names.SQL("create schema if not exists {}").format(names.Identifier(name)))
 
     def _schema(self, connection: Connection) -> str:
         """The schema of the connection, whether it is there or not."""
@@ -246,20 +249,34 @@ class Postgres(Engine):
     def aside(self, place: Place) -> Iterator[Aside]:
         with closing(self.connect(place)) as target:
             schema = self._schema(target)
-            aside = names.Identifier(f"{schema}_aside")
-            (is_free,) = target.execute("select pg_try_advisory_lock(hashtext(?))", (f"{schema}_aside",)).fetchone()
+            aside = f"{schema}_aside"
+            (is_free,) = target.execute("select pg_try_advisory_lock(hashtext(?))", (aside,)).fetchone()
             if not is_free:
-                raise UserError(f"Somebody else is at work in the schema {schema}_aside: let that end first.")
-            drop = names.SQL("drop schema if exists {} cascade").format(aside)
+                raise UserError(f"Another process works in the schema {aside}: let it end first.")
+            drop = names.SQL("drop schema if exists {}, {} cascade").format(
+                names.Identifier(aside), names.Identifier(aside + WORK_SUFFIX)
+            )
             # A comparison that was killed has left it.
             target.raw.execute(drop)
-            target.raw.execute(names.SQL("create schema {}").format(aside))
-            target.raw.execute(names.SQL("set search_path to {}").format(aside))
+            _search(target, aside)
+
+            def name_of(table: str) -> str:
+                home = schema + WORK_SUFFIX if table.startswith("work_") else schema
+                return f"{names.Identifier(home).as_string(target.raw)}.{table}"
+
             try:
-                yield Aside(target, lambda: nullcontext(f"{names.Identifier(schema).as_string(target.raw)}."))
+                yield Aside(target, lambda: nullcontext(name_of))
             finally:
                 target.rollback()
                 target.raw.execute(drop)
+
+
+def _search(connection: Connection, schema: str) -> None:
+    """Let names without a schema mean the tables of the warehouse, and those that runs keep for themselves."""
+    path = names.SQL("set search_path to {}, {}").format(
+        names.Identifier(schema), names.Identifier(schema + WORK_SUFFIX)
+    )
+    connection.raw.execute(path)
 
 
 def _storable(value: Any) -> Any:

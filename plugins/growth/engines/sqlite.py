@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -103,7 +103,7 @@ class Sqlite(Engine):
     def indexes(self, connection: Connection, table: str) -> list[str]:
         return [row[1] for row in connection.execute(f"pragma index_list({table})") if row[3] == "c"]
 
-    def home(self, connection: Connection) -> None:
+    def prepare_schema(self, connection: Connection) -> None:
         connection.execute("pragma journal_mode = wal")
 
     def scrub(self, place: Place, connection: Connection) -> bool:
@@ -123,10 +123,10 @@ class Sqlite(Engine):
             with closing(self.connect(place._replace(host=str(path), hook=None))) as target:
 
                 @contextmanager
-                def looking() -> Iterator[str]:
+                def looking() -> Iterator[Callable[[str], str]]:
                     # Not for longer: a transaction that will write asks for the right to on all that is attached.
                     target.execute("attach ? as warehouse", (f"{place.path.absolute().as_uri()}?mode=ro",))
-                    yield "warehouse."
+                    yield "warehouse.{}".format
                     target.execute("detach warehouse")
 
                 yield Aside(target, looking)

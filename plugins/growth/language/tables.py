@@ -40,7 +40,7 @@ class Ledger(Strict):
     month: Name
     """The column whose month must have ended for so many days."""
     final_after_days: int
-    column_final_after_days: dict[Name, int] = {}
+    column_final_after_days: dict[Name, int] = Field(default_factory=dict)
     """Columns that are final at another time than the rest."""
     caused_by: Name
     """The table whose changes, by user and by the columns of `cell`, cause changes of this mart."""
@@ -81,6 +81,11 @@ class Table(Strict):
     def key(self) -> Names:
         """The primary key: the grain, in the order in which rows lie beside each other."""
         return self.cluster or self.grain
+
+    @property
+    def all_indexes(self) -> tuple[Names, ...]:
+        """The indexes beside the primary key. Where that is not the grain, the grain is one, too."""
+        return (*self.indexes, *([self.grain] if self.key != self.grain else []))
 
     @property
     def types(self) -> dict[str, str]:

@@ -10,7 +10,9 @@ from growth.errors import UserError
 from growth.language.raw import RAW_COLUMNS
 from growth.language.sql import Sql
 from growth.warehouse import pipeline
-from growth.warehouse.landing import Erased, heed, split
+from growth.warehouse.erased import Erased
+from growth.warehouse.scripts import raise_on_refusal
+from growth.warehouse.state import settle
 
 
 class Forgotten(NamedTuple):
@@ -65,11 +67,12 @@ def _take_out(connection: Connection, sql: Sql, user_ids: list[str], parameters:
     asked = [("asked", user_id) for user_id in dict.fromkeys(user_ids)]
     connection.executemany("insert into erased_ids (kind, id) values (?, ?)", asked)
     try:
-        for statement in split(sql.erase()):
-            heed(connection.execute(statement, parameters))
+        for statement in sql.erase():
+            raise_on_refusal(connection.execute(statement, parameters))
         (rows,) = connection.execute("select coalesce(sum(rows_erased), 0) from erased_rows").fetchone()
         ids = connection.execute("select kind, id from erased_ids where kind <> 'asked'").fetchall()
         Erased(connection).remember(ids)
+        settle(connection, sql)
     except BaseException:
         connection.rollback()
         raise

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import date
 from typing import Any, NamedTuple
 
 from growth.engines import Aside, Connection, Place, transaction
 from growth.errors import UserError
-from growth.language.models import Model
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.language.sql import Sql
-from growth.warehouse.landing import plain_errors, prepare, run_script
+from growth.language.tables import Table
+from growth.warehouse.landing import set_as_of_day
+from growth.warehouse.schema import prepare
+from growth.warehouse.scripts import plain_errors, run_statements
+from growth.warehouse.state import refuse_unpublished, settle
 
 SHOWN = 10
 
@@ -43,68 +47,55 @@ def rebuild(aside: Aside, sql: Sql, where: str) -> None:
     """
     target = aside.connection
     prepare(target, sql)
-    with aside.looking() as prefix, transaction(target):
-        _copy_raw_rows(target, prefix, sql, where)
+    with aside.looking() as of, transaction(target):
+        _copy_raw_rows(target, of, sql, where)
     parameters = {"dag_id": "verify", "run_id": "verify", "first_day": "", "last_day": ""}
-    for model in sql.models:
-        run_script(target, sql.build(model.name, whole=True), parameters)
-    run_script(target, sql.publish(), parameters)
+    for table in sql.tables:
+        run_statements(target, sql.build(table, whole=True), parameters)
+    run_statements(target, sql.publish(), parameters)
 
 
-def _copy_raw_rows(target: Connection, prefix: str, sql: Sql, where: str) -> None:
-    refuse_unpublished(target, prefix, where, sql.definitions_hash)
+def _copy_raw_rows(target: Connection, of: Callable[[str], str], sql: Sql, where: str) -> None:
+    refuse_unpublished(target, sql, where, of)
     copied = {table: (*ARRIVAL_COLUMNS, *columns) for table, columns in RAW_COLUMNS.items()}
     rows = {}
     for table, columns in (copied | {"raw_batches": BATCH_COLUMNS}).items():
         names = ", ".join(columns)
-        target.execute(f"insert into {table} ({names}) select {names} from {prefix}{table}")
+        target.execute(f"insert into {table} ({names}) select {names} from {of(table)}")
         (rows[table],) = target.execute(f"select count(*) from {table}").fetchone()
     sql.engine.loaded(target, rows)
-    state = target.execute(f"select as_of_date, as_of_day, as_of_month from {prefix}run_state").fetchone()
-    copy_state(target, sql, *state)
+    (as_of,) = target.execute(f"select as_of_date from {of('run_state')}").fetchone()
+    adopt_raw_rows(target, sql, date.fromisoformat(as_of))
 
 
-def refuse_unpublished(connection: Connection, prefix: str, where: str, definitions_hash: str) -> None:
-    """Raises UserError where the warehouse shows anything but what its raw rows give by the definitions."""
-    (hash_of_published,) = connection.execute(f"select published_hash from {prefix}run_state").fetchone()
-    days, first, last = connection.execute(
-        f"select count(*), min(batch_date), max(batch_date) from {prefix}scope_batches"
-    ).fetchone()
-    if days or hash_of_published is None:
-        raise UserError(
-            f"The warehouse {where} holds batches that no run has published ({first} to {last}):"
-            " let the run end, or run again, and try then."
-        )
-    if hash_of_published != definitions_hash:
-        raise UserError("The definitions have changed since the last run: run again, and try then.")
-
-
-def copy_state(target: Connection, sql: Sql, as_of_date: str, as_of_day: int, as_of_month: str) -> None:
+def adopt_raw_rows(target: Connection, sql: Sql, as_of: date) -> None:
     """Raw rows have come from another warehouse with this as-of day: all their batches are in scope."""
-    target.execute("insert into scope_batches (batch_date) select distinct batch_date from raw_batches")
-    target.execute(
-        "update run_state set as_of_date = ?, as_of_day = ?, as_of_month = ?, definitions_hash = ?",
-        (as_of_date, as_of_day, as_of_month, sql.definitions_hash),
-    )
+    target.execute("insert into work_scope_batches (batch_date) select distinct batch_date from raw_batches")
+    set_as_of_day(target, as_of)
+    settle(target, sql)
 
 
 def differences(
-    published: Connection, rebuilt: Connection, models: Iterable[Model], prefix: str = "", within: float = 0.0
+    published: Connection,
+    rebuilt: Connection,
+    tables: Iterable[Table],
+    of: Callable[[str], str] = str,
+    within: float = 0.0,
 ) -> list[Difference]:
-    """Every cell of some tables in which two warehouses differ; the first has its tables under a prefix.
+    """Every cell of some tables in which two warehouses differ; `of` names the first one's tables.
 
     Numbers count as equal that are `within` of each other: other engines add up fractions in another order.
     """
     found = []
-    for model in models:
+    for model in tables:
         columns = ", ".join(model.columns)
-        places = [model.columns.index(c) for c in model.grain]
+        places = [list(model.columns).index(c) for c in model.grain]
 
         def rows(connection: Connection, table: str, columns: str = columns, places: list[int] = places) -> _Rows:
             found = connection.execute(f"select {columns} from {table}")
             return {tuple(row[p] for p in places): row for row in found}
 
-        ours, theirs = rows(published, prefix + model.name), rows(rebuilt, model.name)
+        ours, theirs = rows(published, of(model.name)), rows(rebuilt, model.name)
         for key in sorted(ours.keys() ^ theirs.keys(), key=str):
             found.append(Difference(model.name, key, None, ours.get(key), theirs.get(key)))
         for key in sorted((k for k in ours.keys() & theirs.keys() if ours[k] != theirs[k]), key=str):
@@ -114,9 +105,9 @@ def differences(
     return found
 
 
-def _differs(target: Connection, prefix: str, model: Model) -> bool:
+def _differs(target: Connection, of: Callable[[str], str], model: Table) -> bool:
     columns = ", ".join(model.columns)
-    ours, theirs = (f"select {columns} from {table}" for table in (prefix + model.name, model.name))
+    ours, theirs = (f"select {columns} from {table}" for table in (of(model.name), model.name))
     return any(
         target.execute(query).fetchone() is not None
         for query in (
@@ -148,23 +139,23 @@ def verify(place: Place, sql: Sql) -> Verdict:
     with plain_errors(place), engine.aside(place) as aside:
         before = _state(aside, place)
         rebuild(aside, sql, str(place))
-        with aside.looking() as prefix:
+        with aside.looking() as of:
             target = aside.connection
-            rows = sum(target.execute(f"select count(*) from {prefix}{m.name}").fetchone()[0] for m in sql.models)
+            rows = sum(target.execute(f"select count(*) from {of(m.name)}").fetchone()[0] for m in sql.tables.values())
             # The databases compare; only a table that differs is fetched to see where.
-            differing = [m for m in sql.models if _differs(target, prefix, m)]
-            found = differences(target, target, differing, prefix)
+            differing = [m for m in sql.tables.values() if _differs(target, of, m)]
+            found = differences(target, target, differing, of)
         if _state(aside, place) != before:
             raise UserError(f"A run has changed the warehouse {place} meanwhile: verify again.")
-        return Verdict(before[0], len(sql.models), rows, found)
+        return Verdict(before[0], len(sql.tables), rows, found)
 
 
 def _state(aside: Aside, place: Place) -> tuple[Any, ...]:
     """What every run that does something changes."""
-    with aside.looking() as prefix:
+    with aside.looking() as of:
         try:
             return aside.connection.execute(
-                f"select published_date, published_run_id, revision from {prefix}run_state"
+                f"select published_date, published_run_id, revision from {of('run_state')}"
             ).fetchone()
         except place.engine.Error as error:
             if any(symptom in str(error) for symptom in ("no such table", "does not exist")):

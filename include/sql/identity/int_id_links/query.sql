@@ -1,9 +1,3 @@
--- What each batch says of two ids, seen from both: the same person or device, or a user seen on a device.
--- grain: id, kind, other_id, linked_ms, is_alias, batch_date
--- scope: batch_date
--- changes: id
--- indexes: batch_date
--- words: identity
 with arrived_links as (
     select r.*
     from {{ words.in_scope('raw_links', 'r', ['batch_date'], of='int_id_links') }}
@@ -16,11 +10,11 @@ arrived_events as (
 ),
 
 typed_rows_links as (
-{{ typed('links', 'arrived_links') }}
+{{ typed('raw_links', 'arrived_links') }}
 ),
 
 typed_rows_events as (
-{{ typed('events', 'arrived_events') }}
+{{ typed('raw_events', 'arrived_events') }}
 ),
 
 links as (

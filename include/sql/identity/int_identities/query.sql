@@ -1,13 +1,7 @@
--- Who is behind each id that is no person by itself: a user id linked to another, a device that a user was seen on.
--- grain: id, from_ms
--- scope: id
--- changes: id, person_id
--- indexes: person_id
--- words: identity
 {% set begin, end = '-9000000000000000', '9000000000000000' %}
 with recursive reached (id, other_id) as (
     -- All ids that links lead to, however many stand between.
-    select id, id as other_id from scope__int_identities
+    select id, id as other_id from work_scope__int_identities
     union
     select r.id, l.other_id
     from reached as r
@@ -58,6 +52,6 @@ select
     t.from_ms,
     lead(t.from_ms, 1, {{ end }}) over (partition by t.id order by t.from_ms) as until_ms,
     t.person_id
-from scope__int_identities as s
+from work_scope__int_identities as s
 inner join turns as t on s.id = t.id
 where t.person_id <> t.id

@@ -1,8 +1,3 @@
--- How often a signed-up user used a feature on a day.
--- grain: activity_day, user_id, feature_name
--- scope: user_id, activity_day
--- changes: user_id, cohort_month, activity_month
--- words: features, active
 with used_features as (
     select e.event_day as activity_day, e.user_id, e.feature_name, u.signup_month as cohort_month, count(*) as uses
     from {{ words.in_scope('stg_events', 'e', {'user_id': 'user_id', 'activity_day': 'event_day'}, of='int_feature_usage') }}

@@ -1,9 +1,3 @@
--- How far each person got, and when: their first moment at each step of the funnel, in order and in time.
--- grain: user_id
--- scope: user_id
--- changes: user_id, cohort_month
--- cluster: cohort_month, utm_source, utm_campaign, user_id
--- words: funnel
 {% set steps = definitions.funnel.steps %}
 {% set first = steps[0] %}
 with moments as (
@@ -17,7 +11,7 @@ with moments as (
         e.event_day as at_day,
         e.is_meaningful
     from {{ words.in_scope('stg_events', 'e', ['user_id'], of='int_funnel_steps') }}
-    where e.event_type in ({{ funnel_event_types | values }})
+    where e.event_type in ({{ words.funnel_event_types() }})
     union all
     select u.user_id, 'user signup_date', '', u.signup_ms, u.signup_latest_ms, u.signup_day, 0
     from {{ words.in_scope('stg_users', 'u', ['user_id'], of='int_funnel_steps') }}
@@ -36,7 +30,7 @@ active_days as (
 
 {% endif %}
 after_nothing as (
-    select user_id from scope__int_funnel_steps
+    select user_id from work_scope__int_funnel_steps
 ),
 
 {% for step in steps %}

@@ -3,7 +3,7 @@ users as (
     select u.user_id, u.signup_month, u.signup_day
     from stg_users as u
     {% if not whole %}
-    where u.user_id in (select user_id from scope__int_user_engagement)
+    where u.user_id in (select user_id from work_scope__int_user_engagement)
     {% endif %}
 ),
 
@@ -47,7 +47,7 @@ absences as (
     from absent_days as d
     left join new_features as n on d.user_id = n.user_id and d.event_day = n.event_day
     {% if not whole %}
-    where (d.user_id, d.event_day) in (select user_id, activity_day from scope__int_user_engagement)
+    where (d.user_id, d.event_day) in (select user_id, activity_day from work_scope__int_user_engagement)
     {% endif %}
 )
 

@@ -1,9 +1,3 @@
--- Every day on which a signed-up user was active, and how long they had been away before it.
--- grain: activity_day, user_id
--- scope: user_id, activity_day
--- changes: user_id, cohort_month, activity_month, activity_day, days_since_active, new_days
--- cluster: activity_day, cohort_month, days_since_active, new_days, user_id
--- words: active, features
 {% set month = definitions.active.month_days %}
 with {% include 'intermediate/int_user_engagement/by_' ~ db.reads_by ~ '.sql' %}
 -- Who has not been there as long as anybody looks back has been away for so long, like who has never been there.

@@ -1,18 +1,18 @@
 {#- The same rules where whole columns are read: days beside each other instead of one looked up for each. -#}
 with touched as (
-    select user_id from changed__stg_users
+    select user_id from work_changed__stg_users
     union
-    select user_id from changed__stg_events
+    select user_id from work_changed__stg_events
     where event_type in ({{ definitions.active.meaningful_events | values }})
 ),
 
 known_days as (
     select user_id, event_day as activity_day, 1 as is_changed, 0 as is_there
-    from changed__stg_events
+    from work_changed__stg_events
     where event_type in ({{ definitions.active.meaningful_events | values }})
     union all
     -- Activity counts from the signup on, in the cohort of its month.
-    select e.user_id, e.event_day, case when e.user_id in (select user_id from changed__stg_users) then 1 else 0 end, 1
+    select e.user_id, e.event_day, case when e.user_id in (select user_id from work_changed__stg_users) then 1 else 0 end, 1
     from stg_events as e
     where e.is_meaningful = 1 and e.user_id in (select user_id from touched)
 ),
@@ -34,7 +34,7 @@ pairs as (
 
 changed_months as (
     select user_id, {{ db.month_of_day('event_day') }} as month, min(event_day) as first_day
-    from changed__stg_events
+    from work_changed__stg_events
     where event_type = 'feature_used'
     group by user_id, month
 )

@@ -1,8 +1,3 @@
--- How many users were active on a day, by their cohort, how long they had been away and for how long they count as new.
--- grain: activity_day, cohort_month, days_since_active, new_days
--- scope: activity_day, cohort_month, days_since_active, new_days
--- changes: activity_day, activity_month
--- words: active, features
 {% set parts = ['activity_day', 'cohort_month', 'days_since_active', 'new_days'] %}
 select
     e.activity_day,

@@ -1,8 +1,3 @@
--- How well each signed-up user is doing on the as-of day, who may leave and who may want more.
--- grain: user_id
--- scope: user_id
--- indexes: is_at_risk, is_upsell_ready, is_paying, health_status, overall_health_score
--- words: health, at_risk, upsell_ready, active, subscriptions
 {% set h = definitions.health %}
 {% set up = definitions.upsell_ready %}
 {% set by_columns = whole or db.reads_by == 'columns' %}
@@ -71,7 +66,7 @@ activity as materialized (
         )) as ever_active_day
         {% endif %}
     from run_state as r
-    cross join scope__dim_user_health as s
+    cross join work_scope__dim_user_health as s
     {{ db.join }} stg_users as u on s.user_id = u.user_id
     left join days as d on s.user_id = d.user_id
     left join features as f on s.user_id = f.user_id

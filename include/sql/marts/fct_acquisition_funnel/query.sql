@@ -1,7 +1,3 @@
--- How many people of each month came, and how far they have got.
--- grain: cohort_month
--- scope: cohort_month
--- words: funnel
 {% set f = definitions.funnel %}
 with covered_months as (
     select distinct {{ db.month_of_day(db.day_of_date('batch_date')) }} as cohort_month from raw_batches
@@ -14,7 +10,7 @@ people as (
         count(p.{{ step.name }}_at) as {{ step.people }},
         {% endfor %}
         count(p.user_id) as people_of_month
-    from scope__fct_acquisition_funnel as s
+    from work_scope__fct_acquisition_funnel as s
     left join int_funnel_steps as p on s.cohort_month = p.cohort_month
     group by s.cohort_month
 )

@@ -1,7 +1,3 @@
--- The same funnel for each source and campaign that first brought people here; a missing one is (none).
--- grain: cohort_month, utm_source, utm_campaign
--- scope: cohort_month
--- words: funnel
 {% set f = definitions.funnel %}
 with people as (
     select
@@ -11,7 +7,7 @@ with people as (
         {% for step in f.steps %}
         count(p.{{ step.name }}_at) as {{ step.people }}{{ ',' if not loop.last }}
         {% endfor %}
-    from scope__fct_acquisition_funnel_by_channel as s
+    from work_scope__fct_acquisition_funnel_by_channel as s
     {{ db.join }} int_funnel_steps as p on s.cohort_month = p.cohort_month
     group by s.cohort_month, p.utm_source, p.utm_campaign
 )

@@ -1,14 +1,10 @@
--- How many users were active on each day, in the days up to it, and how many of them came, stayed, returned or left.
--- grain: activity_date
--- scope: activity_date
--- words: active
 {% set week, month = definitions.active.week_days, definitions.active.month_days %}
 with numbers as (
 {{ words.numbers(2 * month) }}
 ),
 
 days as (
-    select activity_date, {{ db.day_of_date('activity_date') }} as day from scope__fct_active_users
+    select activity_date, {{ db.day_of_date('activity_date') }} as day from work_scope__fct_active_users
 ),
 
 looked_back as (

@@ -1,7 +1,3 @@
--- How many of those who signed up in a month were active in each month since.
--- grain: cohort_month, activity_month
--- scope: activity_month
--- words: active
 with cohorts as (
     select signup_month as cohort_month, count(*) as cohort_size
     from stg_users
@@ -16,7 +12,7 @@ months as (
         case when m.last_day <= r.as_of_day then 1 else 0 end as is_complete,
         m.first_day,
         {{ db.least('m.last_day', 'r.as_of_day') }} as last_day
-    from scope__fct_engagement_cohorts as s
+    from work_scope__fct_engagement_cohorts as s
     inner join calendar_months as m on s.activity_month = m.month
     inner join run_state as r on m.month <= r.as_of_month
 ),

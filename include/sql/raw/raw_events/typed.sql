@@ -1,5 +1,4 @@
 -- Every raw event row with its text read, and the reason where it cannot count.
--- grain: batch_date, source_file, source_row
 {% set q = definitions.quality %}
 {% set day_ms = 86400000 %}
 {% set last_ms = (q.event_days_ahead + 1) * day_ms - 1 %}
@@ -35,7 +34,7 @@ read_events as (
         {{ db.moment_ms('event_text') }} as event_ms,
         case when length(event_text) = 10 then 1 else 0 end as is_date_only,
         batch_day
-    from texts{{ fence }}
+    from texts{{ db.fence }}
 )
 
 select

@@ -1,5 +1,4 @@
 -- Every raw link row with its text read, and the reason where it cannot count.
--- grain: batch_date, source_file, source_row
 {% set q = definitions.quality %}
 with texts as (
     select
@@ -26,7 +25,7 @@ read_links as (
         {{ words.real_id(id) }} as {{ id }},
         {% endfor %}
         batch_day
-    from texts{{ fence }}
+    from texts{{ db.fence }}
 )
 
 select

@@ -1,5 +1,4 @@
 -- Every raw subscription row with its text read, and the reason where it cannot count.
--- grain: batch_date, source_file, source_row
 {% set q = definitions.quality %}
 with texts as (
     select
@@ -36,7 +35,7 @@ read_subscriptions as (
         nullif(changed_text, '') as changed_text,
         {{ db.moment_ms('changed_text') }} as changed_ms,
         batch_day
-    from texts{{ fence }}
+    from texts{{ db.fence }}
 )
 
 select

@@ -1,5 +1,4 @@
 -- Every raw user row with its text read, and the reason where it cannot count.
--- grain: batch_date, source_file, source_row
 {% set q = definitions.quality %}
 with texts as (
     select
@@ -30,7 +29,7 @@ read_users as (
         nullif(trim(utm_source, ' '), '') as utm_source,
         nullif(trim(utm_campaign, ' '), '') as utm_campaign,
         batch_day
-    from texts{{ fence }}
+    from texts{{ db.fence }}
 )
 
 select

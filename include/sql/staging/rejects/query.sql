@@ -1,8 +1,3 @@
--- Every raw row that does not count, with its reason and its content.
--- grain: table_name, batch_date, source_file, source_row
--- scope: batch_date
--- words: quality, events, features, subscriptions
--- cluster: batch_date, table_name, source_file, source_row
 {% for table in raw_tables %}
 {{ 'with' if loop.first else '' }} arrived_{{ table[4:] }} as (
     select r.*
@@ -10,7 +5,7 @@
 ),
 
 typed_rows_{{ table[4:] }} as (
-{{ typed(table[4:], 'arrived_' ~ table[4:]) }}
+{{ typed(table, 'arrived_' ~ table[4:]) }}
 ),
 
 rejected_{{ table[4:] }} as (

@@ -4,7 +4,7 @@ repeated as (
     select {{ db.hashed('event_id') }} as hashed
     from raw_events
     {% if not whole %}
-    where {{ db.hashed('event_id') }} in (select {{ db.hashed('event_id') }} from scope__stg_events)
+    where {{ db.hashed('event_id') }} in (select {{ db.hashed('event_id') }} from work_scope__stg_events)
     {% endif %}
     group by hashed
     having count(*) > 1
@@ -16,7 +16,7 @@ again as (
 ),
 
 typed_again as (
-{{ typed('events', 'again') }}
+{{ typed('raw_events', 'again') }}
 ),
 
 numbered as (

@@ -1,17 +1,10 @@
--- Every event that counts, once and with its person: the earliest arrival of its id, since events do not change.
--- grain: event_id
--- scope: event_id
--- changes: user_id, event_day, event_type
--- cluster: user_id, event_day, event_id
--- indexes: batch_date
--- words: events, active, identity
 {% set by_numbers = whole or db.reads_by == 'columns' %}
 with arrived as (
     {% if by_numbers and not whole %}
     -- Numbers are faster to find than ids; an id beside the scope that shares one comes out as it is in the table.
     select r.*
     from raw_events as r
-    where {{ db.hashed('r.event_id') }} in (select {{ db.hashed('event_id') }} from scope__stg_events)
+    where {{ db.hashed('r.event_id') }} in (select {{ db.hashed('event_id') }} from work_scope__stg_events)
     {% else %}
     select r.*
     from {{ words.in_scope('raw_events', 'r', ['event_id'], of='stg_events') }}
@@ -19,7 +12,7 @@ with arrived as (
 ),
 
 typed as (
-{{ typed('events', 'arrived') }}
+{{ typed('raw_events', 'arrived') }}
 ),
 
 {% if by_numbers %}

@@ -1,16 +1,10 @@
--- Every subscription as last heard of, and since when it has been paid for: its latest state, the earlier ones behind it.
--- grain: subscription_id
--- scope: subscription_id
--- changes: user_id, start_day
--- indexes: user_id; batch_date; start_day; end_day
--- words: subscriptions, identity
 {% set s = definitions.subscriptions %}
 with arrived as (
     select r.* from {{ words.in_scope('raw_subscriptions', 'r', ['subscription_id'], of='stg_subscriptions') }}
 ),
 
 typed as (
-{{ typed('subscriptions', 'arrived') }}
+{{ typed('raw_subscriptions', 'arrived') }}
 ),
 
 states as (

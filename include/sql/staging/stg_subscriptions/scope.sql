@@ -3,7 +3,7 @@ select subscription_id from raw_subscriptions
 where batch_date in (select batch_date from {{ words.batches() }}) and subscription_id is not null
 union
 -- when a landing has replaced one, the latest or an earlier one,
-select subscription_id from replaced_subscriptions
+select subscription_id from work_replaced_subscriptions
 union
 -- or when it was that of an id that now is somebody else's,
 select p.subscription_id

@@ -1,14 +1,8 @@
--- Everybody who signed up, as last heard of: the latest arrival of each user, of a person with several ids the first signup.
--- grain: user_id
--- scope: user_id
--- changes: user_id, signup_day, signup_month
--- indexes: batch_date; signup_month; signup_day
--- words: signup, identity
 with ids as (
-    select user_id as person_id, user_id from scope__stg_users
+    select user_id as person_id, user_id from work_scope__stg_users
     union
     select i.person_id, i.id
-    from scope__stg_users as s
+    from work_scope__stg_users as s
     {{ db.join }} int_identities as i on s.user_id = i.person_id
 ),
 
@@ -19,7 +13,7 @@ arrived as (
 ),
 
 typed as (
-{{ typed('users', 'arrived') }}
+{{ typed('raw_users', 'arrived') }}
 ),
 
 arrivals as (

@@ -6,7 +6,7 @@ where r.batch_date in (select batch_date from {{ words.batches() }}) and r.user_
 union
 -- when a landing has replaced one,
 select coalesce(i.person_id, r.user_id)
-from replaced_users as r
+from work_replaced_users as r
 left join int_identities as i on r.user_id = i.id
 union
 -- or when an id became another person's, or was one's.

@@ -3,7 +3,7 @@
 {% set before = definitions.funnel.steps[loop.index0] %}
 {% set rate = before.noun ~ '_to_' ~ step.noun ~ '_rate' %}
 select cohort_month, '{{ rate }}' as rate_name, {{ rate }} as rate, {{ step.people }} as part, {{ before.people }} as whole
-from building__fct_acquisition_funnel
+from work_building__fct_acquisition_funnel
 where ({{ rate }} is null and {{ before.people }} > 0)
     or {{ rate }} not between 0 and 1
     or abs({{ rate }} * {{ before.people }} - {{ step.people }}) > 1e-6

@@ -1,6 +1,6 @@
 -- The users of a day are those whom the totals of int_user_engagement have on it.
 with days as (
-    select activity_date from scope__fct_active_users
+    select activity_date from work_scope__fct_active_users
     union
     select {{ db.date_of_day('t.activity_day') }}
     from run_state as r
@@ -16,5 +16,5 @@ counted as (
 
 select c.activity_date, c.users as users_counted, a.daily_active_users
 from counted as c
-left join building__fct_active_users as a on c.activity_date = a.activity_date
+left join work_building__fct_active_users as a on c.activity_date = a.activity_date
 where c.users <> coalesce(a.daily_active_users, 0)

@@ -1,6 +1,6 @@
 -- Those active in a month are new, retained or returned, and those of a day are among those of a week and of a month.
 select *
-from building__fct_active_users
+from work_building__fct_active_users
 where new_users + retained_users + resurrected_users <> monthly_active_users
     or new_users < 0
     or retained_users < 0

@@ -1,7 +1,7 @@
 -- The size of a cohort in its month 0 is the number of users who signed up in that month.
 with cohorts as (
     -- Those that may have changed since people read them.
-    select cohort_month from building__fct_engagement_cohorts where months_since_signup = 0
+    select cohort_month from work_building__fct_engagement_cohorts where months_since_signup = 0
     union
     select signup_month from {{ words.changed('stg_users') }}
 ),
@@ -15,6 +15,6 @@ signups as (
 
 select c.cohort_month, n.cohort_size, s.signups
 from cohorts as c
-inner join next__fct_engagement_cohorts as n on c.cohort_month = n.cohort_month and n.months_since_signup = 0
+inner join {{ next_rows('fct_engagement_cohorts') }} as n on c.cohort_month = n.cohort_month and n.months_since_signup = 0
 left join signups as s on c.cohort_month = s.cohort_month
 where s.signups is null or s.signups <> n.cohort_size

@@ -1,7 +1,7 @@
 -- The cohorts together are the users in staging.
 select counted.users as users_counted, staged.users - later.users as users_staged
 from (
-    select coalesce(sum(cohort_size), 0) as users from next__fct_engagement_cohorts where months_since_signup = 0
+    select coalesce(sum(cohort_size), 0) as users from {{ next_rows('fct_engagement_cohorts') }} as n where months_since_signup = 0
 ) as counted
 cross join (select count(*) as users from stg_users) as staged
 cross join (

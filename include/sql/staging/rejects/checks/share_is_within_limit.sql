@@ -1,6 +1,6 @@
 -- No batch of a table has more rejected rows than the dictionary allows.
 select b.table_name, b.batch_date, b.rows_landed, count(*) as rows_rejected
-from scope_batches as s
+from work_scope_batches as s
 inner join raw_batches as b on s.batch_date = b.batch_date
 inner join rejects as r on b.batch_date = r.batch_date and b.table_name = r.table_name
 group by b.table_name, b.batch_date, b.rows_landed

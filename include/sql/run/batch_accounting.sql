@@ -1,20 +1,4 @@
-{#- Views are made anew whenever the definitions or the models change: they hold nothing. -#}
-{% for name, query in typed.items() %}
-{{ db.drop_view(name) }}
-create view {{ name }} as
-{{ query }};
-{% endfor %}
-{% for t in models if t.layer == 'marts' %}
--- {{ t.name }} as it will be once the run has published.
-{{ db.drop_view('next__' ~ t.name) }}
-create view next__{{ t.name }} as
-select {{ t.columns | join(', ') }} from {{ t.name }}
-where (select everything from run_state) = 0
-    and ({{ t.scope | join(', ') }}) not in (select {{ t.scope | join(', ') }} from scope__{{ t.name }})
-union all
-select {{ t.columns | join(', ') }} from building__{{ t.name }};
-{% endfor %}
--- Where the rows of each batch have gone: landed = staged + duplicates + rejected.
+{#- Where the rows of each batch have gone: landed = staged + duplicates + rejected. -#}
 {{ db.drop_view('batch_accounting') }}
 create view batch_accounting as
 {% for raw, staged in {'raw_users': 'stg_users', 'raw_events': 'stg_events', 'raw_subscriptions': 'stg_subscriptions'}.items() %}
@@ -24,7 +8,7 @@ select
     b.rows_landed,
     (select count(*) from {{ staged }} as s where s.batch_date = b.batch_date) as rows_staged,
     (
-        -- Another row of the same id counts, and this one is no reject.
+        -- Another row of the same id counts, and this one is not rejected.
         select count(*)
         from {{ raw }} as t
         {% if raw == 'raw_users' %}
@@ -45,15 +29,21 @@ from raw_batches as b
 where b.table_name = '{{ raw }}'
 union all
 {% endfor %}
--- A link that counts is in int_id_links as often as it says something: here it is counted once.
+-- A link that counts is in int_id_links once for each thing that it says: here it is counted once.
 select
     b.batch_date,
     b.table_name,
     b.rows_landed,
-    (
-        select count(*) from typed_links as t where t.batch_date = b.batch_date and t.reject_reason is null
-    ) as rows_staged,
+    coalesce(c.rows_staged, 0) as rows_staged,
     0 as rows_duplicate,
     (select count(*) from rejects as j where j.batch_date = b.batch_date and j.table_name = b.table_name) as rows_rejected
 from raw_batches as b
+left join (
+    select t.batch_date, count(*) as rows_staged
+    from (
+{{ typed('raw_links', 'raw_links') }}
+    ) as t
+    where t.reject_reason is null
+    group by t.batch_date
+) as c on b.batch_date = c.batch_date
 where b.table_name = 'raw_links';

@@ -1,24 +1,22 @@
-{#- A table of identity, staging or intermediate, all of whose rows are computed: of a first load, and where the definitions
-    have changed or a rebuild was asked for. No table below asks what changed: all of it is computed, too. -#}
-{% set t = model %}
+{#- A table of identity, staging or intermediate of which all rows are computed: by a first load, after a change of its
+    definition, or by a rebuild. The tables below compute all their rows as well: they do not ask what changed. -#}
 {{ db.begin() }}
-{% include 'run/hold.sql' %}
-{% include 'run/how_much.sql' %}
+{% include 'run/acquire_lease.sql' +%}
+{% include 'run/refuse_other_state.sql' +%}
 {% if scope_query %}
-delete from scope__{{ t.name }};
-{% call db.fill_keys('scope__' ~ t.name, t.scope) %}
+delete from work_scope__{{ t.name }};
+{% call db.fill_keys('work_scope__' ~ t.name, t.partition) %}
 {{ scope_query }}
-{% endcall %}
-{{ db.count_rows('scope__' ~ t.name) }}
+{% endcall +%}
+{{ db.count_rows('work_scope__' ~ t.name) }}
 {% endif %}
 {{ db.plan_for_all() }}
-
 delete from run_steps
 where dag_id = :dag_id and run_id = :run_id and task_id = '{{ t.name }}';
 insert into run_steps (dag_id, run_id, task_id, rows_removed)
 select :dag_id, :run_id, '{{ t.name }}', count(*) from {{ t.name }};
 delete from {{ t.name }};
-{% for index in t.indexes + ([t.grain] if t.key != t.grain else []) %}
+{% for index in t.all_indexes %}
 {{ db.drop_index_to_fill(t.name, index) }}
 {% endfor %}
 insert into {{ t.name }} ({{ t.columns | join(', ') }})
@@ -26,9 +24,8 @@ select {{ t.columns | join(', ') }} from (
 {{ query }}
 ) as incoming
 {{ db.in_order(t.key) }};
-{% include 'run/indexes.sql' %}
+{% include 'run/indexes.sql' +%}
 {{ db.count_rows(t.name) }}
-
 update run_steps set rows_written = (select count(*) from {{ t.name }})
 where dag_id = :dag_id and run_id = :run_id and task_id = '{{ t.name }}';
 update run_state set revision = revision + (
