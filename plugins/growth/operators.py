@@ -239,7 +239,7 @@ class PublishOperator(WarehouseOperator):
             super().execute(context)
         with for_people(), closing(self._hook.get_conn()) as connection:
             drop_obsolete_columns(connection, sql())
-            sql().engine.published(place(), connection)
+            sql().engine.refresh_readers(place(), connection)
 
 
 class ChecksOperator(WarehouseOperator):
@@ -264,7 +264,7 @@ class ChecksOperator(WarehouseOperator):
                 seconds = run_checks(connection, self.checks, self.parameters)
             except ChecksFailed:
                 # Readers are told that the run has failed.
-                sql().engine.published(place(), connection)
+                sql().engine.refresh_readers(place(), connection)
                 raise
             write_down_seconds(connection, context, seconds)
 

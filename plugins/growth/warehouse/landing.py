@@ -101,7 +101,7 @@ def land(
             ("batch_date", "table_name", "source_name", "rows_landed"),
             list(zip(*batches, strict=True)),
         )
-        sql.engine.loaded(connection, landed)
+        sql.engine.update_statistics(connection, landed)
         _put_in_scope(connection, "batch_date between ? and ?", between)
         whole = settle(connection, sql, rebuild)
         if whole.keys() & {*tables_of("identity"), *tables_of("staging")}:

@@ -63,7 +63,7 @@ def _copy_raw_rows(target: Connection, of: Callable[[str], str], sql: Sql, where
         names = ", ".join(columns)
         target.execute(f"insert into {table} ({names}) select {names} from {of(table)}")
         (rows[table],) = target.execute(f"select count(*) from {table}").fetchone()
-    sql.engine.loaded(target, rows)
+    sql.engine.update_statistics(target, rows)
     (as_of,) = target.execute(f"select as_of_date from {of('run_state')}").fetchone()
     adopt_raw_rows(target, sql, date.fromisoformat(as_of))
 
