@@ -152,7 +152,7 @@ class DuckDB(Engine):
         copy = _quoted(readers_copy(place.path))
 
         def opener() -> duckdb.DuckDBPyConnection:
-            # Attached, not opened by its path: while this process has an older copy open by that path, it would get that one.
+            # Attached, not opened by path: DuckDB would return an older copy that this process has open by that path.
             raw = duckdb.connect()
             try:
                 raw.execute(f"attach {copy} as warehouse (read_only)")

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 60
 # How long an erasure waits for readers to end, so that it can overwrite deleted rows in the write-ahead log.
 READERS_SECONDS = 60
-# The rows of a day's users are spread over large tables: with SQLite's 2 MB of cache, each statement of a task reads the
-# same pages again. Memory is taken as pages are read.
+# The rows of a day's users are spread over large tables: with SQLite's 2 MB of cache, each statement of a task reads
+# the same pages again. Memory is taken as pages are read.
 CACHE_KB = 512 * 1024
 
 _OTHER_SHAPE = "and the SQL do not fit ({said}): correct the query that was edited, or restore a copy of the warehouse"
