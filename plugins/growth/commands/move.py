@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from growth.language import definitions
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED, UNMAPPED_COLUMNS
 from growth.language.sql import Sql
 from growth.warehouse import pipeline
-from growth.warehouse.landing import connecting, plain_errors, prepare
-from growth.warehouse.verify import BATCH_COLUMNS, copy_state, differences, refuse_unpublished
+from growth.warehouse.schema import prepare
+from growth.warehouse.scripts import connecting, plain_errors
+from growth.warehouse.state import refuse_unpublished
+from growth.warehouse.verify import BATCH_COLUMNS, adopt_raw_rows, differences
 
 ROWS = 100_000
 """So many are held in memory at once."""
@@ -24,7 +27,7 @@ KEPT: dict[str, tuple[str, ...]] = {
     **{table: (*ARRIVAL_COLUMNS, *columns) for table, columns in RAW_COLUMNS.items()},
     "raw_batches": BATCH_COLUMNS,
     UNMAPPED: UNMAPPED_COLUMNS,
-    "erased": ("kind", "digest"),
+    "work_erased": ("kind", "digest"),
     "restatements": (
         *("table_name", "row_key", "column_name", "old_value", "new_value", "cause"),
         *("as_of_date", "dag_id", "run_id"),
@@ -46,7 +49,7 @@ def move(old: Place, into: str) -> int:
     words = definitions.load()
     sql = Sql(words, new.kind)
     with plain_errors(old), closing(old.engine.read(old)) as source:
-        refuse_unpublished(source, "", str(old), Sql(words, old.kind).definitions_hash)
+        refuse_unpublished(source, Sql(words, old.kind), str(old))
         with connecting(new) as target:
             _refuse_filled(target, new)
             prepare(target, sql)
@@ -54,7 +57,7 @@ def move(old: Place, into: str) -> int:
             print(f"Copied {rows:,} rows; computing all tables from them ...", flush=True)
             pipeline.compute(target, sql, RUN)
             found = differences(source, target, sql.marts, within=1e-9)
-            new.engine.published(new, target)
+            new.engine.refresh_readers(new, target)
     for difference in found[:10]:
         print(difference)
     if found:
@@ -91,9 +94,9 @@ def _copy(source: Connection, target: Connection, sql: Sql) -> int:
             for rows in _rows(source, f"select {', '.join(columns)} from {table}"):
                 sql.engine.load(target, table, columns, list(zip(*rows, strict=True)))
                 counted[table] += len(rows)
-        sql.engine.loaded(target, {table: counted[table] for table in RAW_COLUMNS})
-        state = source.execute("select as_of_date, as_of_day, as_of_month from run_state").fetchone()
-        copy_state(target, sql, *state)
+        sql.engine.update_statistics(target, {table: counted[table] for table in RAW_COLUMNS})
+        (as_of,) = source.execute("select as_of_date from run_state").fetchone()
+        adopt_raw_rows(target, sql, date.fromisoformat(as_of))
     except BaseException:
         target.rollback()
         raise

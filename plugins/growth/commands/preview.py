@@ -22,7 +22,8 @@ from growth.language.sql import Sql
 from growth.sources import Source, open_source
 from growth.sources.mapped.files import Files, Tally
 from growth.sources.together import Together, prefixed
-from growth.warehouse.landing import land, prepare
+from growth.warehouse.landing import land
+from growth.warehouse.schema import prepare
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +51,7 @@ def preview(environment: Mapping[str, str]) -> int:
         sql = Sql(words)
         prepare(connection, sql)
         land(connection, sql, sample, sample.days, {"dag_id": "preview", "run_id": "preview"}, protect=protect)
-        lines = _page(connection, sample, words.quality.max_rejected_rate)
+        lines = _page(connection, sql, sample, words.quality.max_rejected_rate)
     print("\n".join(line[:WIDTH].rstrip() for line in lines))
     return 0
 
@@ -111,7 +112,7 @@ def _days(piece: Mapping[str, pd.DataFrame], name: str) -> set[str]:
 # --- The page
 
 
-def _page(connection: sqlite3.Connection, sample: Sample, limit: float) -> list[str]:
+def _page(connection: sqlite3.Connection, sql: Sql, sample: Sample, limit: float) -> list[str]:
     days = (
         f"{sample.first_day} to {sample.latest_day}" if sample.first_day < sample.latest_day else f"{sample.first_day}"
     )
@@ -127,7 +128,7 @@ def _page(connection: sqlite3.Connection, sample: Sample, limit: float) -> list[
     lines += _events_without_rule(connection)
     for tally in sample.tallies.values():
         lines += _missing_fields(tally)
-    lines += _rejected(connection, limit)
+    lines += _rejected(connection, sql, limit)
     return lines
 
 
@@ -202,14 +203,15 @@ def _missing_fields(tally: Tally) -> list[str]:
     return ["", "Fields that the mapping reads and no row had", *table(["field", "in files like"], found)]
 
 
-def _rejected(connection: sqlite3.Connection, limit: float) -> list[str]:
+def _rejected(connection: sqlite3.Connection, sql: Sql, limit: float) -> list[str]:
     rows: list[list[str]] = []
     landed = 0
     for name in RAW_COLUMNS:
         (total,) = connection.execute(f"select count(*) from {name}").fetchone()
         landed += total
         found: list[tuple[Any, ...]] = connection.execute(
-            f"select reject_reason, count(*), min(source_file || ' row ' || source_row) from typed_{name[4:]}"
+            "select reject_reason, count(*), min(source_file || ' row ' || source_row)"
+            f" from ({sql.typed(name)}) as typed"
             " where reject_reason is not null group by 1 order by 2 desc, 1"
         ).fetchall()
         rows += [

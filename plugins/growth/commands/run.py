@@ -18,7 +18,8 @@ from growth.local_airflow.dag_run import DagRun, run_dag, run_lock
 from growth.local_airflow.environment import airflow_environment, prepare_airflow
 from growth.sources import Source, open_source
 from growth.warehouse.erase import asked_for
-from growth.warehouse.landing import connecting, refuse_other_source
+from growth.warehouse.landing import refuse_other_source
+from growth.warehouse.scripts import connecting
 
 # What the warehouse's lease says of a run that this command has started.
 HOLDER = "make run"
@@ -140,8 +141,8 @@ def _free_killed_run(place: Place) -> None:
     """
     if place.engine.exists(place):
         with connecting(place) as connection:
-            if "lease" in place.engine.tables(connection):
-                connection.execute("delete from lease where held_by = ?", (HOLDER,))
+            if "work_lease" in place.engine.tables(connection):
+                connection.execute("delete from work_lease where held_by = ?", (HOLDER,))
 
 
 def _report_failure(done: DagRun, log: Path) -> int:
