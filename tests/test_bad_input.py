@@ -241,9 +241,9 @@ def test_a_name_that_airflow_would_misread_is_refused(make_run, project, charact
 @pytest.mark.parametrize(
     ("connection", "said"),
     [
-        ("mysql://server/x", ['{"conn_type": "sqlite", "host": "/folder/file.db"}', "mend it"]),
-        ("[]", ["is not of the form", "mend it"]),
-        ('{"conn_type": "sqlite"}', ["is not of the form", "mend it"]),
+        ("mysql://server/x", ['{"conn_type": "sqlite", "host": "/folder/file.db"}', "correct it"]),
+        ("[]", ["is not of the form", "correct it"]),
+        ('{"conn_type": "sqlite"}', ["is not of the form", "correct it"]),
         ('{"conn_type": "mysql", "host": "db"}', ["is of type mysql", "runs on sqlite, duckdb, postgres"]),
     ],
 )

@@ -246,10 +246,7 @@ def test_make_knows_each_variable_of_an_option_and_no_other():
 
 
 def test_secrets_need_nothing_but_python(tmp_path):
-    for folder in ("commands", "local_airflow"):
-        shutil.copytree(ROOT / "plugins/growth" / folder, tmp_path / "plugins/growth" / folder)
-    for name in ("__init__.py", "errors.py"):
-        shutil.copy(ROOT / "plugins/growth" / name, tmp_path / "plugins/growth")
+    shutil.copytree(ROOT / "plugins", tmp_path / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
     for name in (".env.example", "Makefile"):
         shutil.copy(ROOT / name, tmp_path)
     # -S leaves out everything that is installed.
