@@ -21,7 +21,7 @@ from growth.warehouse.erase import asked_for
 from growth.warehouse.landing import refuse_other_source
 from growth.warehouse.scripts import connecting
 
-# What the warehouse's lease says of a run that this command has started.
+# The holder that the warehouse's lease names for runs of this command.
 HOLDER = "make run"
 
 
@@ -36,7 +36,7 @@ def run(
     log = Path(environment["AIRFLOW_HOME"]) / "run.log"
     source = open_source(environment)
     emails.chosen(environment)
-    # Whatever is wrong is said before anything is made, and before Airflow takes its seconds.
+    # Mistakes are refused before anything is written, and before Airflow takes its seconds.
     first, last = _days(place, source, day, first)
     print("Preparing Airflow ...", flush=True)
     prepare_airflow(root, environment)
@@ -135,9 +135,9 @@ def _make_folder_of(place: Place) -> None:
 
 
 def _free_killed_run(place: Place) -> None:
-    """Delete the lease of a `make run` that was killed: Airflow believes that run to be running for ever.
+    """Delete the lease of a `make run` that was killed, which Airflow would show as running for ever.
 
-    Called with the run lock held, so no such run is alive in this folder.
+    The caller holds the run lock, so no such run is alive in this folder.
     """
     if place.engine.exists(place):
         with connecting(place) as connection:

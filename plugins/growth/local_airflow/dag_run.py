@@ -41,8 +41,8 @@ class DagRun(NamedTuple):
 def run_lock(path: Path) -> Iterator[int]:
     """Hold the lock that allows one run in this folder; gives its descriptor, which the run's process inherits.
 
-    The lock is free only when every process that holds it has ended, so a command that was killed does not free it
-    while its Airflow still works. Raises UserError where it is taken.
+    It is free only after every process that holds it has ended, so a killed command keeps it as long as its Airflow
+    works. Raises UserError where it is taken.
     """
     with path.open("w") as file:
         try:
@@ -107,7 +107,7 @@ def _follow(process: subprocess.Popen[bytes], reports: Iterable[str]) -> DagRun:
             print(f"  Airflow started in {first_task - launched:.1f} s", flush=True)
         match report["event"]:
             case "task began" if task in running and task not in waiting:
-                # A sensor that is checked again has not ended in between.
+                # A sensor that has to wait begins several times before it ends.
                 waiting.add(task)
                 print(f"  {task:<36}waits; the log says for what", flush=True)
             case "task began":
@@ -149,7 +149,7 @@ class Reports:
         self._descriptor = descriptor
 
     def send(self, event: str, **details: object) -> None:
-        # Where the command was killed nobody reads any more, and the run goes on to its end.
+        # If the command has been killed, the pipe has no reader; the run still goes on to its end.
         with suppress(BrokenPipeError):
             os.write(self._descriptor, json.dumps({"event": event, **details}, default=str).encode() + b"\n")
 
@@ -157,7 +157,7 @@ class Reports:
 def execute(dag_id: str, day: date, conf: dict[str, object], reports: Reports) -> int:
     """Run the DAG in this process; 0 if it succeeded."""
     try:
-        # Within, because importing Airflow may fail as well, and takes seconds.
+        # Imported here, because Airflow takes seconds and the command's side does not need it.
         from airflow.dag_processing.dagbag import DagBag
         from airflow.sdk.listener import get_listener_manager
 
@@ -184,7 +184,7 @@ def _listener(reports: Reports) -> object:
 
     def ended(task_instance: Any, state: str, error: str | None = None) -> None:
         task, now = task_instance.task_id, time.perf_counter()
-        # A task whose statement cannot be rendered fails before it has begun.
+        # If a task's statement cannot be rendered, the task fails before it begins.
         seconds = now - began.pop(task, now)
         result = task_instance.xcom_pull(task_ids=task) if state == "success" else None
         reports.send("task ended", task=task, state=state, seconds=seconds, error=error, result=result)
@@ -208,7 +208,7 @@ def _listener(reports: Reports) -> object:
 
 
 def _one_line(error: object) -> str:
-    """What a person is told: the sentence of an error that was raised for people, else the error's type as well."""
+    """The message of an error that was raised for people; of any other error also its type."""
     from airflow.sdk.exceptions import AirflowException
 
     text = (str(error).splitlines() or [""])[0]
