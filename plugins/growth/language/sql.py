@@ -17,7 +17,7 @@ import jinja2
 from growth import engines
 from growth.language.definitions import Definitions
 from growth.language.raw import RAW_COLUMNS
-from growth.language.tables import SQL_FOLDER, Table, load_table, load_tables, table_folders
+from growth.language.tables import SQL_FOLDER, Table, load_raw_tables, load_table, load_tables, table_folders
 
 _EPOCH = date(1970, 1, 1)
 
@@ -153,7 +153,8 @@ class Sql:
 
     def create(self) -> list[str]:
         """Tables that are not there yet, and what describes them."""
-        return statements(self._render("run/create.sql", tables=self.tables.values()))
+        raw = load_raw_tables(self.definitions).values()
+        return statements(self._render("run/create.sql", raw=raw, tables=self.tables.values()))
 
     def drop_views(self) -> list[str]:
         return [str(self._db.drop_view("batch_accounting")).removesuffix(";")]

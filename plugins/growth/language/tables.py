@@ -27,7 +27,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Names = tuple[Name, ...]
 
 
-Sentence = Annotated[str, StringConstraints(min_length=1)]
+Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Unit = Literal[
     "id",
     "name",
@@ -60,7 +60,7 @@ class Column(Strict):
     type: Literal["text", "integer", "real"]
     unit: Unit
     sentence: Sentence
-    formula: str = ""
+    formula: Annotated[str, StringConstraints(strip_whitespace=True)] = ""
     """How a metric is computed, in words; empty for columns that are none."""
     word: str = ""
     """The word of the dictionary that the column uses."""
