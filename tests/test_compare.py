@@ -17,7 +17,7 @@ from worlds import Batches, Warehouse, changed_definitions, default_sql
 from growth.commands.compare import compare, metrics
 from growth.errors import UserError
 from growth.language.sql import Sql
-from growth.warehouse.landing import prepare
+from growth.warehouse.schema import prepare
 
 HOME = Path(__file__).parents[1]
 

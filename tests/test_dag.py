@@ -18,9 +18,9 @@ from worlds import Warehouse, default_sql, sqlite_place
 
 from growth.days import Days, days_of_run
 from growth.errors import UserError
-from growth.language import models
+from growth.language import tables
 from growth.sources.synthetic.rows import Synthetic
-from growth.warehouse.landing import Refused
+from growth.warehouse.scripts import Refused
 from growth.warehouse.verify import verify
 
 # --- What it consists of
@@ -74,8 +74,8 @@ def test_a_task_takes_a_script_of_any_length(project: Project) -> None:
 
 
 def test_each_table_has_a_task_with_its_name_and_its_description(parsed):
-    tables = [table for layer in models.LAYERS for table in models.tables(layer)]
-    checks = [f"check_{layer}" for layer in models.LAYERS]
+    tables = [table for layer in tables.LAYERS for table in tables.tables_of(layer)]
+    checks = [f"check_{layer}" for layer in tables.LAYERS]
     assert set(parsed["tasks"]) == {"claim", "generate", "publish", *checks, *tables}
     for table in tables:
         assert models.doc(table) in parsed["tasks"][table]["doc"]
@@ -91,12 +91,12 @@ def test_each_layer_waits_for_the_checks_of_the_one_above(parsed):
         ["int_id_links"],
         ["int_identities"],
         ["check_identity"],
-        models.tables("staging"),
+        tables.tables_of("staging"),
         ["check_staging"],
-        [t for t in models.tables("intermediate") if t != "int_user_engagement_totals"],
+        [t for t in tables.tables_of("intermediate") if t != "int_user_engagement_totals"],
         ["int_user_engagement_totals"],
         ["check_intermediate"],
-        models.tables("marts"),
+        tables.tables_of("marts"),
         ["check_marts"],
         ["publish"],
     ):
@@ -202,7 +202,7 @@ def connection(warehouse) -> sqlite3.Connection:
 
 
 def holder(connection: sqlite3.Connection) -> str | None:
-    return next((run for (run,) in connection.execute("select run_id from lease")), None)
+    return next((run for (run,) in connection.execute("select run_id from work_lease")), None)
 
 
 def test_a_run_holds_the_warehouse_until_it_has_ended(operators, connection):
@@ -229,7 +229,7 @@ def test_who_was_stopped_in_the_middle_is_relieved(operators, connection, monkey
     monkeypatch.setattr(operators, "HELD_BY", mine)
     operators.hold(connection, context("one"))
     with connection:
-        connection.execute("update lease set held_by = ?", (of_holder,))
+        connection.execute("update work_lease set held_by = ?", (of_holder,))
     other = context("other", one="running", other="running")
 
     assert not operators.free_of_others(connection, other), "another Airflow, which keeps no locks here"

@@ -16,7 +16,7 @@ from worlds import Batches, Rows, Warehouse, default_sql
 from growth.errors import UserError
 from growth.language import definitions
 from growth.language.sql import Sql
-from growth.warehouse.landing import prepare
+from growth.warehouse.schema import prepare
 
 SHIPPED = yaml.safe_load(definitions.PATH.read_text(encoding="utf-8"))
 STEPS = {step["name"]: number for number, step in enumerate(SHIPPED["funnel"]["steps"])}
@@ -334,7 +334,7 @@ def copy(published: Warehouse, tmp_path: Path) -> Iterator[Callable[[Sql], Wareh
 
 def contents(warehouse: Warehouse, layer: str) -> dict[str, list[dict[str, Any]]]:
     """The rows of each table of a layer."""
-    tables = [(m.name, ", ".join(m.grain)) for m in warehouse.sql.models if m.layer == layer]
+    tables = [(m.name, ", ".join(m.grain)) for m in warehouse.sql.tables.values() if m.layer == layer]
     return {table: warehouse.rows(f"select * from {table} order by {grain}") for table, grain in tables}
 
 
@@ -488,7 +488,9 @@ def in_scope(warehouse: Warehouse) -> tuple[int, list[str]]:
     def look(task: str) -> None:
         if task == "publish":
             ((everything,),) = warehouse.query("select everything from run_state")
-            seen.append((everything, [m for (m,) in warehouse.query("select * from scope__fct_acquisition_funnel")]))
+            seen.append(
+                (everything, [m for (m,) in warehouse.query("select * from work_scope__fct_acquisition_funnel")])
+            )
 
     warehouse.run(NEXT, before_task=look)
     return seen[0]
@@ -573,7 +575,7 @@ def test_a_step_that_is_removed_takes_its_columns_with_it_when_people_read_table
     assert columns(warehouse, table) >= GAINED
     assert warehouse.query(f"select cohort_month, visitors, trials, paid from {table} order by 1, 2, 3, 4") == rows
 
-    warehouse.query("delete from lease")
+    warehouse.query("delete from work_lease")
     warehouse.connection.commit()
     warehouse.run(NEXT)
     assert not GAINED & columns(warehouse, table)
@@ -609,7 +611,7 @@ def test_a_run_with_a_new_dictionary_that_is_killed_at_any_task_is_finished_by_t
         warehouse = copy(with_trial())
         with pytest.raises(Killed):
             warehouse.run(NEXT, before_task=kill)
-        warehouse.query("delete from lease")
+        warehouse.query("delete from work_lease")
         warehouse.connection.commit()
         warehouse.sql = default_sql()
         warehouse.run(NEXT)

@@ -36,16 +36,17 @@ from growth.days import Days
 from growth.engines import Place
 from growth.errors import PassingError, UserError
 from growth.language import definitions
-from growth.language.models import tables
 from growth.language.raw import RAW_COLUMNS
 from growth.language.sql import Sql
+from growth.language.tables import tables_of
 from growth.sources.mapped.files import Files
 from growth.sources.synthetic.rows import Synthetic
 from growth.ui.queries import SHAPES, Queries, names
 from growth.ui.reader import Reader
 from growth.warehouse import pipeline
 from growth.warehouse.erase import erase
-from growth.warehouse.landing import Refused, connecting, plain_errors, prepare
+from growth.warehouse.schema import prepare
+from growth.warehouse.scripts import Refused, connecting, plain_errors
 from growth.warehouse.verify import differences, report, verify
 
 MAPPING = Path(__file__).parents[1] / "include/sources/relax.yaml"
@@ -70,7 +71,7 @@ def company() -> Synthetic:
 
 def marts(connection: Any) -> dict[str, list[tuple[Any, ...]]]:
     """All that people read."""
-    content = {t: connection.execute(f"select * from {t} order by 1, 2, 3").fetchall() for t in tables("marts")}
+    content = {t: connection.execute(f"select * from {t} order by 1, 2, 3").fetchall() for t in tables_of("marts")}
     content["as of"] = connection.execute("select published_date from run_state").fetchall()
     return content
 
@@ -99,14 +100,14 @@ def test_every_table_is_the_same_on_every_engine(
             warehouse.run(first, last - timedelta(days=2))
             for ago in (1, 0):
                 warehouse.run(last - timedelta(days=ago))
-        assert [m.columns for m in ours.sql.models] == [m.columns for m in theirs.sql.models]
-        found = differences(ours.connection, theirs.connection, ours.sql.models, within=1e-9)
+        assert [m.columns for m in ours.sql.tables.values()] == [m.columns for m in theirs.sql.tables.values()]
+        found = differences(ours.connection, theirs.connection, ours.sql.tables.values(), within=1e-9)
         assert [str(d) for d in found[:5]] == []
         assert ours.query("select count(*) from stg_events")[0][0] > 10_000
 
         theirs.close()
         assert report(verify(two, theirs.sql)) == 0
-        assert capsys.readouterr().out.startswith(f"identical: {len(ours.sql.models)} tables, ")
+        assert capsys.readouterr().out.startswith(f"identical: {len(ours.sql.tables.values())} tables, ")
         ours.close()
 
 
@@ -175,10 +176,10 @@ def test_any_killed_run_is_finished_by_the_next(warehouse: Callable[..., Warehou
         left = marts(struck.connection)
         published += left == after
         if number % 4 < 2:  # Airflow tries the task again, or another run takes over
-            if struck.query("select 1 from lease"):
-                struck.query("update lease set run_id = ?", f"run {struck.runs + 1}")
+            if struck.query("select 1 from work_lease"):
+                struck.query("update work_lease set run_id = ?", f"run {struck.runs + 1}")
         else:
-            struck.query("delete from lease")
+            struck.query("delete from work_lease")
         struck.run(day)
         # A run that was to be killed by the clock may have been quicker.
         killed = child.exitcode == -signal.SIGKILL or (later is not None and child.exitcode == 0)
@@ -369,7 +370,7 @@ def test_a_warehouse_of_version_1_0_goes_on(tmp_path: Path) -> None:
         gzip.decompress((Path(__file__).parent / "warehouse_of_1.0.sql.gz").read_bytes()).decode()
     )
     raw = {t: w.query(f"select * from {t} order by 1, 2, 3") for t in (*RAW_COLUMNS, "raw_batches")}
-    known = {t: ", ".join(w.place.engine.columns(w.connection, t)) for t in tables("marts")}
+    known = {t: ", ".join(w.place.engine.columns(w.connection, t)) for t in tables_of("marts")}
     before = {t: w.query(f"select {columns} from {t} order by 1, 2, 3") for t, columns in known.items() if columns}
     assert len(raw["raw_events"]) > 150
     assert len(before) == 5
@@ -379,7 +380,7 @@ def test_a_warehouse_of_version_1_0_goes_on(tmp_path: Path) -> None:
         assert w.query(f"select {known[table]} from {table} order by 1, 2, 3") == rows, table
 
     # A table that lies in another order now is made anew.
-    for model in w.sql.models:
+    for model in w.sql.tables.values():
         assert w.place.engine.key(w.connection, model.name) == list(model.key), model.name
     w.run(date(2025, 1, 22))
     for table, rows in raw.items():
@@ -397,7 +398,7 @@ def test_a_warehouse_that_lacks_a_mart_and_columns_gains_them_and_loses_nothing(
     w.run(*LOADED)
     for statement in w.sql.drop_views().splitlines():
         w.query(statement.rstrip(";"))
-    for table in ("fct_active_users", "building__fct_active_users", "scope__fct_active_users"):
+    for table in ("fct_active_users", "work_building__fct_active_users", "work_scope__fct_active_users"):
         w.query(f"drop table {table}")
     for table, column in {
         "fct_acquisition_funnel": "matures_on",
@@ -594,7 +595,7 @@ def test_a_session_that_the_server_ends_loses_nothing_that_was_published(every_o
         assert "was left by its server in the middle" in str(caught.value)
         w.close()
         assert marts(w.connection) == before
-        w.query("delete from lease")
+        w.query("delete from work_lease")
         w.run(NEXT)
         assert w.differences_from_rebuild() == []
         w.close()

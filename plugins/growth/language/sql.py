@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import jinja2
+from pydantic import BaseModel
 
 from growth import engines
 from growth.language.definitions import Definitions
@@ -98,7 +99,7 @@ class Sql:
             "files": [path.read_text(encoding="utf-8") for path in files],
             "columns": table.types,
             "key": table.key,
-            "words": {word: _without_sentences(getattr(self.definitions, word).model_dump()) for word in table.words},
+            "words": {word: _without_sentences(self.definitions.part(word)) for word in table.words},
         }
         return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()[:16]
 
@@ -119,12 +120,9 @@ class Sql:
     def _db(self) -> Any:
         return self._environment.globals["db"]
 
-    def _render(self, path: str, whole: bool = False, words: tuple[str, ...] | None = None, **context: object) -> str:
-        """A template; where `words` are given, it sees these sections of the dictionary alone."""
-        seen = self.definitions
-        if words is not None:
-            seen = SimpleNamespace(**{word: getattr(self.definitions, word) for word in words})
-        context |= {"definitions": seen, "whole": whole}
+    def _render(self, path: str, whole: bool = False, seen: object = None, **context: object) -> str:
+        """A template, which sees the dictionary or what is given in its place."""
+        context |= {"definitions": seen or self.definitions, "whole": whole}
         context["words"] = self._environment.get_template("words.sql").make_module(context)
         return self._environment.get_template(path).render(context).strip()
 
@@ -137,13 +135,26 @@ class Sql:
         """A mart as it will be once the run has published, as a subquery."""
         return f"(\n{self._render('run/next_rows.sql', t=self.table(table))}\n)"
 
+    def _words(self, table: str) -> SimpleNamespace:
+        """The dictionary as the query of a table sees it."""
+        seen = SimpleNamespace()
+        for word in self.table(table).words:
+            section, _, key = word.partition(".")
+            value = getattr(self.definitions, section)
+            if key:
+                setattr(seen, section, getattr(seen, section, SimpleNamespace()))
+                setattr(getattr(seen, section), key, getattr(value, key))
+            else:
+                setattr(seen, section, value)
+        return seen
+
     def _file(self, table: str, name: str) -> str:
         return (table_folders()[table] / name).relative_to(SQL_FOLDER).as_posix()
 
     @cache  # noqa: B019
     def query(self, table: str, whole: bool = False) -> str:
         """The rows of a table: of its partitions in scope, or all."""
-        return self._render(self._file(table, "query.sql"), whole, self.table(table).words)
+        return self._render(self._file(table, "query.sql"), whole, self._words(table))
 
     def scope(self, table: str, whole: bool = False) -> str:
         """The partitions of a table that a run has to compute again."""
@@ -264,6 +275,8 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _without_sentences(content: Any) -> Any:
+    if isinstance(content, BaseModel):
+        content = content.model_dump()
     if isinstance(content, dict):
         return {key: _without_sentences(value) for key, value in content.items() if key != "sentence"}
     return [_without_sentences(value) for value in content] if isinstance(content, list | tuple) else content

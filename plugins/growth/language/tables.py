@@ -95,8 +95,8 @@ class Table(Strict):
     """The columns that tell the tables below what came, went or changed."""
     cluster: Names = ()
     indexes: tuple[Names, ...] = ()
-    words: Names = ()
-    """The sections of the dictionary that the query may read: templates see no other."""
+    words: tuple[str, ...] = ()
+    """The sections of the dictionary, or keys of them, that the query may read: templates see no other."""
     columns: dict[Name, Column]
     ledger: Ledger | None = None
     examples: tuple[str, ...] = ()
