@@ -305,7 +305,7 @@ class Definitions(Strict):
         return found
 
     def value(self, path: str) -> object:
-        """What stands at `section.key`; of the funnel's steps, `funnel.<step>.key`."""
+        """A section, or what stands at `section.key` or for a step of the funnel at `funnel.<step>.key`."""
         found: object = self
         for key in path.split("."):
             steps = {step.name: step for step in found.steps} if isinstance(found, Funnel) else {}
@@ -313,11 +313,6 @@ class Definitions(Strict):
             if found is None:
                 raise ValueError(f"{path} is no key of the dictionary")
         return found
-
-    def part(self, word: str) -> object:
-        """A section, or with a dot one of its keys."""
-        section, _, key = word.partition(".")
-        return getattr(getattr(self, section), key) if key else getattr(self, section)
 
     @model_validator(mode="after")
     def _agree(self) -> Definitions:

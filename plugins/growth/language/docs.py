@@ -1,6 +1,7 @@
 """The generated pages: docs/tables.md, docs/metrics.md and the README's map of the tables.
 
-They come from the tables' folders, the dictionary and the cases. `python -m growth docs` writes them; a test compares them with what is committed.
+They come from the tables' folders, the dictionary and the cases. `python -m growth docs` writes them, and a test
+compares them with what is committed.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ def _tables_page(sql: Sql) -> Iterator[str]:
     yield f"""{_NOTE}
 # Tables
 
-Every table with its columns, from its folder in `include/sql`. On DuckDB and PostgreSQL the same sentences are comments
-in the database. [metrics.md](metrics.md) has formulas and examples; the [README](../README.md#the-tables) has the tables
-that runs keep about themselves.
+Every table with its columns, from its folder in `include/sql`. On DuckDB and PostgreSQL the same sentences are
+comments in the database. [metrics.md](metrics.md) has formulas and examples; the [README](../README.md#the-tables) has
+the tables that runs keep about themselves.
 
 * A date is text such as `2026-11-30`, a month is its first day, a moment is text such as `2026-11-30 17:05:00`, in UTC.
 * Milliseconds and day numbers count from 1970-01-01 UTC.
@@ -95,8 +96,9 @@ def _metrics_page(sql: Sql, cases: Path) -> Iterator[str]:
     yield f"""{_NOTE}
 # Metrics
 
-What each number of the marts means: its formula, an example that a test computes, and the choices that it depends on, which
-stand in [include/definitions.yaml](../include/definitions.yaml). [The words](#the-words) of the dictionary come last.
+What each number of the marts means: its formula, an example that a test computes, and the choices that it depends on,
+which stand in [include/definitions.yaml](../include/definitions.yaml). [The words](#the-words) of the dictionary come
+last.
 """
     marts = [t for t in sql.marts if any(c.formula for c in t.columns.values())]
     for t in marts:

@@ -99,7 +99,7 @@ class Sql:
             "files": [path.read_text(encoding="utf-8") for path in files],
             "columns": table.types,
             "key": table.key,
-            "words": {word: _without_sentences(self.definitions.part(word)) for word in table.words},
+            "words": {word: _without_sentences(self.definitions.value(word)) for word in table.words},
         }
         return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()[:16]
 
