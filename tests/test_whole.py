@@ -11,6 +11,7 @@ from worlds import Warehouse, WithDevices, default_sql
 from growth.language.tables import tables_of
 from growth.warehouse import pipeline
 from growth.warehouse.scripts import Refused, run_statements
+from growth.warehouse.state import mark_whole, whole_tables
 
 FIRST, LAST = date(2024, 11, 1), date(2025, 2, 28)
 RUN = {"dag_id": "without_airflow", "run_id": "run 1", "first_day": f"{FIRST}", "last_day": f"{LAST}"}
@@ -39,7 +40,7 @@ def test_all_batches_in_scope_give_what_whole_tables_give(warehouse, company) ->
     whole.run(FIRST, LAST)
     with pytest.raises(Stopped):
         in_scope.run(FIRST, LAST, before_task=stop_before("int_id_links"))
-    in_scope.connection.execute("update run_state set everything = 0")
+    in_scope.connection.execute("update work_table_state set whole_because = null")
     pipeline.compute(in_scope.connection, in_scope.sql, RUN)
 
     assert in_scope.query("select count(*) from int_user_engagement") > [(100,)]
@@ -52,7 +53,7 @@ def test_whole_tables_put_no_event_in_scope(warehouse, company) -> None:
     with pytest.raises(Stopped):
         w.run(FIRST, LAST, before_task=stop_before("publish"))
 
-    assert computes_everything(w.connection)
+    assert set(whole_tables(w.connection)) == set(w.sql.tables)
     assert w.query("select count(*) from work_scope__stg_events") == [(0,)]
     assert w.query("select count(*) from work_changed__stg_events") == [(0,)]
     assert w.query("select count(*) from work_scope__dim_user_health") > [(10,)]
@@ -62,7 +63,7 @@ def test_whole_tables_put_no_event_in_scope(warehouse, company) -> None:
 def test_after_the_publish_of_whole_tables_a_day_is_computed_in_scope(warehouse, company) -> None:
     w = warehouse(company)
     w.run(FIRST, LAST)
-    assert not computes_everything(w.connection)
+    assert whole_tables(w.connection) == {}
 
     with pytest.raises(Stopped):
         w.run(date(2025, 3, 1), before_task=stop_before("publish"))
@@ -78,7 +79,8 @@ def test_a_script_of_whole_tables_and_one_of_the_scope_do_not_stand_in_for_each_
 ) -> None:
     w = warehouse(company)
     w.run(FIRST, date(2024, 11, 30))
-    w.connection.execute("update run_state set everything = ?", (0 if whole else 1,))
+    if not whole:
+        mark_whole(w.connection, [table], "rebuild")
     before = w.query(f"select * from {table} order by 1")
 
     with pytest.raises(Refused, match="try this task again"):
@@ -105,7 +107,7 @@ def test_each_whole_table_is_read_from_whole_tables() -> None:
     filled = {"stg_users", "int_identities", "int_funnel_steps", *tables_of("marts")}
     for layer in ("identity", "staging", "intermediate", "marts"):
         for table in tables_of(layer):
-            script = default_sql().build(table, whole=True)
+            script = "\n".join(default_sql().build(table, whole=True))
             assert "work_changed__" not in script, table
             assert ("from work_scope__" in script) == (table in filled), table
             if f"from work_scope__{table}" in script:
