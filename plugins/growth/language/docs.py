@@ -42,6 +42,9 @@ def documents(root: Path) -> dict[Path, str]:
 
 
 def _map(tables: dict[str, Table]) -> Iterator[str]:
+    yield "```mermaid\nflowchart LR"
+    yield from (f"  {' & '.join(_reads(name))} --> {name}" for name in tables)
+    yield "```\n"
     yield "| layer | table | one row for each | what it holds |"
     yield "|---|---|---|---|"
     for t in tables.values():
