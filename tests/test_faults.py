@@ -501,7 +501,7 @@ def test_a_warehouse_changed_by_hand_is_one_sentence(loaded, tmp_path, damage, s
 
     assert f"The warehouse {path} and the SQL do not fit (" in sentence
     assert said in sentence
-    assert "mend the model that was edited, or restore a copy of the warehouse" in sentence
+    assert "correct the query that was edited, or restore a copy of the warehouse" in sentence
     with closing(sqlite3.connect(path)) as connection:
         assert {t: rows(connection, t) for t in tables_of("marts")} == before
 

@@ -517,7 +517,7 @@ def test_steps_of_the_dictionary_are_the_steps_of_the_page(
     app.connect(connection_to(copy))
     answer = app.get("/funnel")
     assert answer.status == 503
-    assert "has not the tables that the definitions speak of" in answer.text
+    assert "lacks tables that the definitions name" in answer.text
 
 
 # --- What a task pays

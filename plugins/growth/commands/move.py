@@ -59,7 +59,7 @@ def move(root: Path, environment: Mapping[str, str]) -> int:
             print(f"Copied {rows:,} rows; computing all tables from them ...", flush=True)
             pipeline.compute(target, sql, RUN)
             found = differences(source, target, sql.marts, within=1e-9)
-            new.engine.published(new, target)
+            new.engine.refresh_readers(new, target)
     for difference in found[:10]:
         print(difference)
     if found:
@@ -100,7 +100,7 @@ def _copy(source: Connection, target: Connection, sql: Sql) -> int:
             for rows in _rows(source, f"select {', '.join(columns)} from {table}"):
                 sql.engine.load(target, table, columns, list(zip(*rows, strict=True)))
                 counted[table] += len(rows)
-        sql.engine.loaded(target, {table: counted[table] for table in RAW_COLUMNS})
+        sql.engine.update_statistics(target, {table: counted[table] for table in RAW_COLUMNS})
         (as_of,) = source.execute("select as_of_date from run_state").fetchone()
         adopt_raw_rows(target, sql, date.fromisoformat(as_of))
     except BaseException:

@@ -53,9 +53,9 @@ def land(
     rebuild: bool = False,
     protect: Protect = keep,
 ) -> Landed:
-    """Put the batches of some days into the raw tables, replacing what they held; `protect` sees each e-mail address.
+    """Replace the batches of some days in the raw tables; `protect` is applied to each e-mail address.
 
-    One transaction, which also puts the batches in scope: whatever goes wrong, the raw tables hold whole batches.
+    One transaction, which also puts the batches in scope: whatever fails, the raw tables hold whole batches.
     """
     landed = dict.fromkeys(RAW_COLUMNS, 0)
     left_out = 0
@@ -101,7 +101,7 @@ def land(
             ("batch_date", "table_name", "source_name", "rows_landed"),
             list(zip(*batches, strict=True)),
         )
-        sql.engine.loaded(connection, landed)
+        sql.engine.update_statistics(connection, landed)
         _put_in_scope(connection, "batch_date between ? and ?", between)
         whole = settle(connection, sql, rebuild)
         if whole.keys() & {*tables_of("identity"), *tables_of("staging")}:
@@ -112,7 +112,7 @@ def land(
 
 
 def refuse_other_source(connection: Connection, source: Source) -> None:
-    """A warehouse holds the batches of one source: two would mix their people."""
+    """A warehouse holds the batches of one source: two sources would mix their people."""
     (other,) = connection.execute(
         "select max(source_name) from raw_batches where source_name <> ?", (source.name,)
     ).fetchone()
@@ -152,7 +152,7 @@ def _put_in_scope(connection: Connection, where: str, parameters: tuple[str, ...
 
 def _count_unmapped(connection: Connection, frame: pd.DataFrame) -> None:
     names = ", ".join(UNMAPPED_COLUMNS)
-    # As much of a name as anybody reads: it is part of a key, which may not be of any length.
+    # The name is part of a key, whose length is limited.
     frame = frame.assign(event_name=frame["event_name"].str.slice(0, UNMAPPED_LENGTH))
     connection.executemany(
         f"insert into {UNMAPPED} ({names}) values (?, ?, ?, ?)"
