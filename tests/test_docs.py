@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,11 @@ INFERRED = {
 MEASURES = {"people", "users", "user-days", "features", "share (0 to 1)", "points (0 to 100)"}
 
 
+@cache
+def pages() -> dict[Path, str]:
+    return documents(ROOT)
+
+
 def each(tables: list[Table]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("table", [pytest.param(table, id=table.name) for table in tables])
 
@@ -41,7 +47,7 @@ def empty(warehouse: Callable[..., Warehouse]) -> Iterator[Warehouse]:
 
 
 def test_the_generated_pages_are_up_to_date() -> None:
-    stale = [path.name for path, text in documents(ROOT).items() if path.read_text(encoding="utf-8") != text]
+    stale = [path.name for path, text in pages().items() if path.read_text(encoding="utf-8") != text]
     assert not stale, "run python -m growth docs"
 
 
@@ -120,7 +126,7 @@ def test_the_words_that_columns_use_are_in_the_dictionary_and_none_is_idle() -> 
 
 @each(MARTS)
 def test_each_number_of_a_mart_has_a_formula_and_an_example(table: Table) -> None:
-    page = documents(ROOT)[ROOT / "docs/metrics.md"]
+    page = pages()[ROOT / "docs/metrics.md"]
     for name, column in table.columns.items():
         if column.unit in MEASURES:
             assert column.formula, name
