@@ -21,7 +21,8 @@ GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
-VARIABLES := DAY FROM TO REBUILD SOURCE DATA SCALE WAREHOUSE PORT KNOWN WITHIN INTO USER BY WHY PYTHON ARGS N WORLDS
+VARIABLES := DAY FROM TO REBUILD SOURCE DATA SCALE WAREHOUSE PORT KNOWN WITHIN INTO USER BY WHY \
+	PYTHON ARGS N WORLDS ENGINES MONTHS EXPORT BENCH_FOLDER
 UNKNOWN := $(filter-out $(VARIABLES) SAAS_GROWTH_% AIRFLOW%,$(GIVEN))
 $(if $(UNKNOWN),$(error There is no variable $(firstword $(UNKNOWN)): the first lines of the Makefile list them))
 
