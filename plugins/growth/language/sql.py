@@ -162,6 +162,7 @@ class Sql:
 
     # --- A run
 
+    @cache  # noqa: B019
     def create(self) -> list[str]:
         """Tables that are not there yet, and what describes them."""
         raw = load_raw_tables(self.definitions).values()
