@@ -31,7 +31,7 @@ from worlds import Kept, Warehouse, WithDevices, changed_definitions, default_sq
 
 from growth.commands.compare import metrics
 from growth.commands.move import move
-from growth.commands.summary import print_page
+from growth.commands.summary import print_summary
 from growth.days import Days
 from growth.engines import Place
 from growth.errors import PassingError, UserError
@@ -512,7 +512,7 @@ def test_make_run_and_make_verify_do_the_same_on_every_engine(
         w.run(date(2025, 1, 31))
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            print_page(w.connection, definitions.load(), other, tmp_path)
+            print_summary(w.connection, definitions.load(), other, tmp_path)
         w.close()
     expected = out.getvalue().partition("saas_growth as of ")[2]
     assert page.partition("The tables are in")[0] == expected.partition("The tables are in")[0]

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from worlds import Warehouse, default_sql, sqlite_place
 
-from growth.commands.summary import print_page
+from growth.commands.summary import print_summary
 from growth.language import definitions
 from growth.sources.synthetic.rows import Synthetic
 
@@ -25,7 +25,7 @@ DAY = date(2026, 10, 31)
 def page_of(warehouse: Warehouse) -> str:
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        print_page(warehouse.connection, definitions.load(), sqlite_place("/root/data/saas_funnel.db"), Path("/root"))
+        print_summary(warehouse.connection, definitions.load(), sqlite_place("/root/data/saas_funnel.db"), Path("/root"))
     return "\n".join(line.rstrip() for line in out.getvalue().strip().splitlines())
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from growth import emails
-from growth.commands.summary import print_page, print_times
+from growth.commands.summary import print_summary, print_times
 from growth.engines import SUFFIXES, Place, place_of
 from growth.errors import UserError
 from growth.language import definitions
@@ -73,8 +73,8 @@ def _run(root: Path) -> int:
     if ended.failed_at("publish"):
         return _say(ended, _shown(log, root))
     with connecting(place) as connection:
-        print_times(connection, times)
-        print_page(connection, words, place, root)
+        print_times(connection, words, place, times)
+        print_summary(connection, words, place, root)
     return 0
 
 
