@@ -25,7 +25,9 @@ DAY = date(2026, 10, 31)
 def page_of(warehouse: Warehouse) -> str:
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        print_summary(warehouse.connection, definitions.load(), sqlite_place("/root/data/saas_funnel.db"), Path("/root"))
+        print_summary(
+            warehouse.connection, definitions.load(), sqlite_place("/root/data/saas_funnel.db"), Path("/root")
+        )
     return "\n".join(line.rstrip() for line in out.getvalue().strip().splitlines())
 
 

@@ -155,7 +155,9 @@ def test_a_funnel_of_many_steps_goes_on_below(capsys, warehouse):
 
 
 def test_a_path_with_a_blank_or_brackets_can_be_copied(capsys, half_a_year):
-    page.print_summary(half_a_year.connection, definitions.load(), sqlite_place("/my [old] files/it's.db"), Path("/root"))
+    page.print_summary(
+        half_a_year.connection, definitions.load(), sqlite_place("/my [old] files/it's.db"), Path("/root")
+    )
 
     command = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("  sqlite3"))
     script = f"printf '%s\\n' {command.strip()}"

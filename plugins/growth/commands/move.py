@@ -1,48 +1,40 @@
-"""make move: the history of a warehouse into an empty one of another engine, and proof that it shows the same."""
+"""make move: copy the history of a warehouse into an empty one of another engine, and prove that both show the same."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
+from datetime import date
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from growth.commands.run import warehouse_place
 from growth.engines import SUFFIXES, Connection, Place, place_of
 from growth.errors import UserError
 from growth.language import definitions
-from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED, UNMAPPED_COLUMNS
+from growth.language.queries import Reader, allowed, query_text
+from growth.language.raw import RAW_COLUMNS
 from growth.language.sql import Sql
 from growth.warehouse import pipeline
 from growth.warehouse.landing import connecting, plain_errors, prepare
-from growth.warehouse.verify import BATCH_COLUMNS, copy_state, differences, refuse_unpublished
+from growth.warehouse.verify import copy_state, differences, refuse_unpublished
 
 ROWS = 100_000
-"""So many are held in memory at once."""
+"""How many rows are held in memory at once."""
 
-# What no run can compute again: what arrived, who was erased, and what has been said of earlier runs.
-KEPT: dict[str, tuple[str, ...]] = {
-    **{table: (*ARRIVAL_COLUMNS, *columns) for table, columns in RAW_COLUMNS.items()},
-    "raw_batches": BATCH_COLUMNS,
-    UNMAPPED: UNMAPPED_COLUMNS,
-    "erased": ("kind", "digest"),
-    "restatements": (
-        *("table_name", "row_key", "column_name", "old_value", "new_value", "cause"),
-        *("as_of_date", "dag_id", "run_id"),
-    ),
-    "check_results": ("dag_id", "run_id", "check_name", "severity", "rows_found"),
-    "run_steps": ("dag_id", "run_id", "task_id", "rows_removed", "rows_written", "sql_seconds"),
-}
 RUN = {"dag_id": "move", "run_id": "move", "first_day": "", "last_day": ""}
 
 
 def move(root: Path, environment: Mapping[str, str]) -> int:
-    """Fill the warehouse that INTO names from the one that WAREHOUSE or the connection names. Raises UserError.
+    """Copy the warehouse that WAREHOUSE or the connection names into the one that INTO names. Raises UserError."""
+    return move_warehouse(warehouse_place(root, environment), _target(root, environment.get("INTO", "")))
 
-    The old one is only read, one moment of it. The new one is empty or what an earlier try has left.
+
+def move_warehouse(old: Place, new: Place) -> int:
+    """Gives 0 where both show the same. The old warehouse is only read, in one consistent state.
+
+    The new one is empty or holds what an earlier try has left.
     """
-    old = warehouse_place(root, environment)
-    new = _target(root, environment.get("INTO", ""))
     if not old.engine.exists(old):
         raise UserError(f"There is no warehouse {old}: name the one to move with WAREHOUSE=.")
     words = definitions.load()
@@ -50,9 +42,9 @@ def move(root: Path, environment: Mapping[str, str]) -> int:
     with plain_errors(old), closing(old.engine.read(old)) as source:
         refuse_unpublished(source, "", str(old), Sql(words, old.kind).definitions_hash)
         with connecting(new) as target:
-            _refuse_filled(target, new)
+            _refuse_filled(Reader(sql, target), new)
             prepare(target, sql)
-            rows = _copy(source, target, sql)
+            rows = _copy(Reader(Sql(words, old.kind), source), target, sql)
             print(f"Copied {rows:,} rows; computing all tables from them ...", flush=True)
             pipeline.compute(target, sql, RUN)
             found = differences(source, target, sql.marts, within=1e-9)
@@ -60,9 +52,9 @@ def move(root: Path, environment: Mapping[str, str]) -> int:
     for difference in found[:10]:
         print(difference)
     if found:
-        print(f"NOT identical: {len(found)} differences; the old warehouse is as it was, go on with that one.")
+        print(f"NOT identical: {len(found)} differences; the old warehouse is unchanged, go on using that one.")
         return 1
-    print(f"identical: {new} shows what {old} shows. From now on let Airflow have this connection:")
+    print(f"identical: {new} shows what {old} shows. Give Airflow this connection from now on:")
     print(f"  AIRFLOW_CONN_GROWTH_WAREHOUSE='{_without_secret(new)}'")
     return 0
 
@@ -80,38 +72,31 @@ def _target(root: Path, text: str) -> Place:
     return Place(SUFFIXES.get(path.suffix, "sqlite"), str(path))
 
 
-def _refuse_filled(target: Connection, place: Place) -> None:
-    if "run_state" in place.engine.tables(target):
-        (published,) = target.execute("select max(published_date) from run_state").fetchone()
-        if published:
-            raise UserError(f"The warehouse {place} has tables as of {published}: name an empty one with INTO=.")
+def _refuse_filled(target: Reader, place: Place) -> None:
+    if "run_state" in target.tables and (published := target.row("page/state")["published_date"]):
+        raise UserError(f"The warehouse {place} has tables as of {published}: name an empty one with INTO=.")
 
 
-def _copy(source: Connection, target: Connection, sql: Sql) -> int:
-    """One transaction: all of it is there, or nothing."""
-    counted = dict.fromkeys(KEPT, 0)
+def _copy(source: Reader, target: Connection, sql: Sql) -> int:
+    """Copy in one transaction what no run can compute again; gives the number of rows."""
+    copied: dict[str, int] = {}
     target.execute("begin")
     try:
-        for table, columns in KEPT.items():
-            target.execute(f"delete from {table}")
-            for rows in _rows(source, f"select {', '.join(columns)} from {table}"):
-                sql.engine.load(target, table, columns, list(zip(*rows, strict=True)))
-                counted[table] += len(rows)
-        sql.engine.loaded(target, {table: counted[table] for table in RAW_COLUMNS})
-        state = source.execute("select as_of_date, as_of_day, as_of_month from run_state").fetchone()
-        copy_state(target, sql, *state)
+        for table in allowed("terminal/history")["table"]:
+            target.execute(query_text(sql, "terminal/history", table=table, delete=True))
+            copied[table] = 0
+            rows = source.stream("terminal/history", table=table)
+            while part := list(islice(rows, ROWS)):
+                sql.engine.load(target, table, list(part[0]), list(zip(*(row.values() for row in part), strict=True)))
+                copied[table] += len(part)
+        sql.engine.loaded(target, {table: copied[table] for table in RAW_COLUMNS})
+        as_of = date.fromisoformat(source.row("page/state")["as_of_date"])
+        copy_state(target, sql, as_of.isoformat(), (as_of - date(1970, 1, 1)).days, as_of.replace(day=1).isoformat())
     except BaseException:
         target.rollback()
         raise
     target.commit()
-    return sum(counted.values())
-
-
-def _rows(source: Connection, query: str) -> Iterator[list[tuple[Any, ...]]]:
-    with closing(source.cursor()) as cursor:
-        cursor.execute(query)
-        while rows := cursor.fetchmany(ROWS):
-            yield rows
+    return sum(copied.values())
 
 
 def _without_secret(place: Place) -> str:
