@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from growth.engines import MODULES
 from growth.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ def main() -> int:
     commands.add_parser("login", help="show how to log in to a team's Airflow, in its API server's container")
     render = commands.add_parser("render", help="write every statement, as the engine gets it, into a folder")
     render.add_argument("folder", type=Path)
-    render.add_argument("--engine", default="sqlite")
+    render.add_argument("--engine", action="append", help="sqlite, duckdb, postgres; all of them by default")
     arguments = parser.parse_args()
     try:
         if arguments.command == "run":
@@ -61,6 +62,10 @@ def main() -> int:
             from growth.commands.team import show_login
 
             return show_login()
+        if arguments.command == "render":
+            from growth.commands.render import render as write_statements
+
+            return write_statements(arguments.folder, arguments.engine or MODULES)
         from growth.language import definitions
         from growth.language.sql import Sql
 
@@ -70,7 +75,6 @@ def main() -> int:
 
             place = warehouse_place(ROOT, os.environ)
             return report(verify(place, Sql(definitions.load(), place.kind)))
-        Sql(definitions.load(), arguments.engine).write(arguments.folder)
         return 0
     except UserError as error:
         print(error, file=sys.stderr)

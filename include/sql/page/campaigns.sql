@@ -7,5 +7,5 @@ from fct_acquisition_funnel_by_channel
 where utm_source = :source
 {% endif %}
 group by utm_campaign
-order by sum({{ people }}) desc, utm_campaign
+order by sum({{ people }}) desc, utm_campaign asc
 limit 200

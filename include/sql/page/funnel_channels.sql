@@ -17,4 +17,4 @@ where cohort_month between :since and :until
     and utm_campaign = :campaign
     {% endif %}
 group by {{ channel }}, is_mature
-order by sum({{ people[0] }}) desc, {{ channel }}
+order by sum({{ people[0] }}) desc, {{ channel }} asc

@@ -12,4 +12,4 @@ from rejects
 where batch_date between :first_date and :last_date
 {% endif %}
 group by table_name, reject_reason
-order by count(*) desc, table_name, reject_reason
+order by count(*) desc, table_name asc, reject_reason asc

@@ -7,7 +7,7 @@
 {% set by_email = (searched and sees_emails) or (not counted and sort == 'u.email') %}
 {% set in_order -%}
 {% if not counted %}
-case when {{ sort }} is null then 1 else 0 end, {{ sort }}{{ ' desc' if descending }}, h.user_id
+case when {{ sort }} is null then 1 else 0 end asc, {{ sort }} {{ 'desc' if descending else 'asc' }}, h.user_id asc
 {%- endif %}
 {%- endset %}
 with listed as (

@@ -62,9 +62,8 @@ def query_text(sql: Sql, name: str, **variables: str | bool) -> str:
 def write_queries(sql: Sql, folder: Path) -> None:
     """Each query in its shapes, for a linter."""
     for name in query_names():
-        for number, shape in enumerate(shapes(name)):
-            path = folder / f"{name.replace('/', '__')}_{number}.sql"
-            path.write_text(query_text(sql, name, **shape) + "\n", encoding="utf-8")
+        for number, text in enumerate(dict.fromkeys(query_text(sql, name, **shape) for shape in shapes(name))):
+            (folder / f"{name.replace('/', '__')}_{number}.sql").write_text(text + "\n", encoding="utf-8")
 
 
 class Reader:
