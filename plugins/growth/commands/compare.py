@@ -23,6 +23,7 @@ from growth.language.definitions import Definitions
 from growth.language.queries import Reader, Row
 from growth.language.sql import Sql
 from growth.warehouse.landing import plain_errors
+from growth.warehouse.verify import definitions_have_changed
 
 COLUMNS = ("month", "metric", "value")
 WITHIN = 5.0
@@ -284,13 +285,9 @@ def _published_day(connection: Connection, reader: Reader, place: Place) -> date
     published = reader.row("page/state")["published_date"]
     if not published:
         raise UserError(f"No run has published in the warehouse {place}: run again, then compare.")
-    if _definitions_have_changed(connection, reader.sql):
+    if definitions_have_changed(connection, reader.sql):
         raise UserError("The definitions have changed since the last run: run again, then compare.")
     return date.fromisoformat(published)
-
-
-def _definitions_have_changed(connection: Connection, sql: Sql) -> bool:
-    return connection.execute("select published_hash from run_state").fetchone() != (sql.definitions_hash,)
 
 
 def beside_ours(reader: Reader, known: Known, published: date, within: float) -> Compared:

@@ -79,6 +79,11 @@ def refuse_unpublished(connection: Connection, prefix: str, where: str, definiti
         raise UserError("The definitions have changed since the last run: run again, and try then.")
 
 
+def definitions_have_changed(connection: Connection, sql: Sql) -> bool:
+    """Whether tables were published by other definitions than there are now."""
+    return connection.execute("select published_hash from run_state").fetchone() != (sql.definitions_hash,)
+
+
 def copy_state(target: Connection, sql: Sql, as_of_date: str, as_of_day: int, as_of_month: str) -> None:
     """Raw rows have come from another warehouse with this as-of day: all their batches are in scope."""
     target.execute("insert into scope_batches (batch_date) select distinct batch_date from raw_batches")
