@@ -26,7 +26,7 @@ from growth.errors import UserError
 from growth.language import definitions
 from growth.sources import open_source
 from growth.sources.synthetic.rows import Synthetic
-from growth.warehouse.landing import connecting, plain_errors
+from growth.warehouse.scripts import connecting, plain_errors
 
 SCALE = "0.05"
 FIRST, LAST = date(2024, 11, 1), date(2024, 11, 20)
@@ -360,15 +360,15 @@ def test_what_a_killed_make_run_held_is_taken_over_also_when_it_landed_nothing(t
         warehouse = Warehouse(tmp_path / f"{number}.db", Synthetic(scale=float(SCALE)))
         warehouse.run(FIRST)
         with warehouse.connection:
-            warehouse.connection.execute("insert into lease values (1, 'saas_growth', 'killed', 'make run')")
+            warehouse.connection.execute("insert into work_lease values (1, 'saas_growth', 'killed', 'make run')")
             if not landed:
                 warehouse.connection.execute("update run_state set as_of_date = null")
         run._forget_killed_run(warehouse.place)
-        assert warehouse.query("select * from lease") == []
+        assert warehouse.query("select * from work_lease") == []
         with warehouse.connection:
-            warehouse.connection.execute("insert into lease values (1, 'saas_growth', 'scheduled', null)")
+            warehouse.connection.execute("insert into work_lease values (1, 'saas_growth', 'scheduled', null)")
         run._forget_killed_run(warehouse.place)
-        assert warehouse.query("select run_id from lease") == [("scheduled",)]
+        assert warehouse.query("select run_id from work_lease") == [("scheduled",)]
         warehouse.connection.close()
 
 

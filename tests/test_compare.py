@@ -18,7 +18,7 @@ from growth.commands.compare import Known, Month, beside_ours, compare, metrics
 from growth.errors import UserError
 from growth.language.queries import Reader
 from growth.language.sql import Sql
-from growth.warehouse.landing import prepare
+from growth.warehouse.schema import prepare
 
 HOME = Path(__file__).parents[1]
 

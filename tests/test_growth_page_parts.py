@@ -10,9 +10,9 @@ import plotly.graph_objects as go
 import pytest
 
 from growth.language import definitions
-from growth.language.models import SQL_FOLDER
 from growth.language.queries import allowed, query_names, query_text, shapes
 from growth.language.sql import Sql
+from growth.language.tables import SQL_FOLDER
 from growth.ui import figures, filters
 from growth.ui.filters import BadRequest, Filters
 from growth.ui.intervals import Z, rate
@@ -131,8 +131,8 @@ def test_no_python_of_pages_and_commands_holds_sql() -> None:
 def test_pages_read_marts_and_what_belongs_to_a_run_but_no_events() -> None:
     can_be_read = {
         "fct_acquisition_funnel", "fct_acquisition_funnel_by_channel", "fct_engagement_cohorts", "fct_active_users",
-        "dim_user_health", "stg_users", "rejects", "raw_batches", "restatements", "check_results", "run_state", "lease",
-        "scope_batches", "listed",
+        "dim_user_health", "stg_users", "rejects", "raw_batches", "restatements", "check_results", "run_state",
+        "work_lease", "work_scope_batches", "listed",
     }  # fmt: skip
     for name in query_names():
         for shape in shapes(name) if name.startswith("page/") else []:

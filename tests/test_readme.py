@@ -34,7 +34,7 @@ def page_of(warehouse: Warehouse) -> str:
 def map_of_tables() -> str:
     return "\n".join(
         f"| {m.layer} | `{m.name}` | {', '.join(f'`{c}`' for c in m.grain)} | {m.header.sentence} |"
-        for m in default_sql().models
+        for m in default_sql().tables.values()
     )
 
 

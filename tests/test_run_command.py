@@ -384,7 +384,7 @@ def test_a_red_check_is_one_sentence_with_the_log_and_leaves_what_people_read(se
     assert failed.returncode == 1
     check, log = failed.stderr.strip().split("\n\n")
     assert "1 of 19 checks failed (rejects__share_is_within_limit)" in re.sub(r"of \d+", "of 19", check)
-    assert "nothing was published, what people read is as it was" in check
+    assert "nothing was published, and the published tables are unchanged" in check
     assert log == "The run failed; what Airflow and its tasks said is in .airflow/run.log."
     assert "Traceback" not in failed.stdout + failed.stderr
     assert PAGE not in failed.stdout

@@ -22,8 +22,8 @@ from growth.language import definitions
 from growth.language.definitions import Definitions
 from growth.language.queries import Reader, Row
 from growth.language.sql import Sql
-from growth.warehouse.landing import plain_errors
-from growth.warehouse.verify import definitions_have_changed
+from growth.warehouse.scripts import plain_errors
+from growth.warehouse.state import definitions_have_changed
 
 COLUMNS = ("month", "metric", "value")
 WITHIN = 5.0

@@ -16,8 +16,10 @@ from growth.language.queries import Reader, allowed, query_text
 from growth.language.raw import RAW_COLUMNS
 from growth.language.sql import Sql
 from growth.warehouse import pipeline
-from growth.warehouse.landing import connecting, plain_errors, prepare
-from growth.warehouse.verify import copy_state, differences, refuse_unpublished
+from growth.warehouse.schema import prepare
+from growth.warehouse.scripts import connecting, plain_errors
+from growth.warehouse.state import refuse_unpublished
+from growth.warehouse.verify import adopt_raw_rows, differences
 
 ROWS = 100_000
 """How many rows are held in memory at once."""
@@ -40,15 +42,16 @@ def move_warehouse(old: Place, new: Place) -> int:
     words = definitions.load()
     sql = Sql(words, new.kind)
     with plain_errors(old), closing(old.engine.read(old)) as source:
-        refuse_unpublished(source, "", str(old), Sql(words, old.kind).definitions_hash)
+        reader = Reader(Sql(words, old.kind), source)
+        refuse_unpublished(source, reader.sql, str(old))
         with connecting(new) as target:
             _refuse_filled(Reader(sql, target), new)
             prepare(target, sql)
-            rows = _copy(Reader(Sql(words, old.kind), source), target, sql)
+            rows = _copy(reader, target, sql)
             print(f"Copied {rows:,} rows; computing all tables from them ...", flush=True)
             pipeline.compute(target, sql, RUN)
             found = differences(source, target, sql.marts, within=1e-9)
-            new.engine.published(new, target)
+            new.engine.refresh_readers(new, target)
     for difference in found[:10]:
         print(difference)
     if found:
@@ -89,9 +92,8 @@ def _copy(source: Reader, target: Connection, sql: Sql) -> int:
             while part := list(islice(rows, ROWS)):
                 sql.engine.load(target, table, list(part[0]), list(zip(*(row.values() for row in part), strict=True)))
                 copied[table] += len(part)
-        sql.engine.loaded(target, {table: copied[table] for table in RAW_COLUMNS})
-        as_of = date.fromisoformat(source.row("page/state")["as_of_date"])
-        copy_state(target, sql, as_of.isoformat(), (as_of - date(1970, 1, 1)).days, as_of.replace(day=1).isoformat())
+        sql.engine.update_statistics(target, {table: copied[table] for table in RAW_COLUMNS})
+        adopt_raw_rows(target, sql, date.fromisoformat(source.row("page/state")["as_of_date"]))
     except BaseException:
         target.rollback()
         raise

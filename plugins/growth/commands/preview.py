@@ -21,7 +21,9 @@ from growth.language.sql import Sql
 from growth.sources import Source, open_source
 from growth.sources.mapped.files import Files, Tally
 from growth.sources.together import Together, prefixed
-from growth.warehouse.landing import land, prepare, run_script
+from growth.warehouse.landing import land
+from growth.warehouse.schema import prepare
+from growth.warehouse.scripts import run_statements
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +50,7 @@ def preview(environment: Mapping[str, str] = os.environ) -> int:
         sql = Sql(words)
         prepare(connection, sql)
         land(connection, sql, sample, sample.days, RUN, protect=protect)
-        run_script(connection, sql.build("rejects", whole=True), RUN)
+        run_statements(connection, sql.build("rejects", whole=True), RUN)
         lines = _report(Reader(sql, connection), sample)
     print("\n".join(line[:WIDTH].rstrip() for line in lines))
     return 0

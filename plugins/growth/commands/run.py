@@ -23,7 +23,8 @@ from growth.language import definitions
 from growth.local_airflow.environment import airflow_command, airflow_environment, prepare_airflow
 from growth.sources import Source, absolute_places, open_source
 from growth.warehouse.erase import asked_for
-from growth.warehouse.landing import connecting, refuse_other_source
+from growth.warehouse.landing import refuse_other_source
+from growth.warehouse.scripts import connecting
 
 # The hook of SQLite makes a URI of the path: ? and # end it there, and % starts an escape.
 FORBIDDEN_IN_FILES = "?#%"
@@ -200,8 +201,8 @@ def _forget_killed_run(place: Place) -> None:
     """A `make run` that was killed holds the warehouse still, and Airflow believes it running: this one takes over."""
     if place.engine.exists(place):
         with connecting(place) as connection:
-            if "lease" in place.engine.tables(connection):
-                connection.execute("delete from lease where held_by = 'make run'")
+            if "work_lease" in place.engine.tables(connection):
+                connection.execute("delete from work_lease where held_by = 'make run'")
 
 
 @contextmanager

@@ -288,6 +288,11 @@ class Definitions(Strict):
     upsell_ready: UpsellReady
     quality: Quality
 
+    def part(self, word: str) -> object:
+        """A section, or with a dot one of its keys."""
+        section, _, key = word.partition(".")
+        return getattr(getattr(self, section), key) if key else getattr(self, section)
+
     @model_validator(mode="after")
     def _agree(self) -> Definitions:
         def known(where: str, used: list[str] | dict[str, float], allowed: list[str]) -> None:

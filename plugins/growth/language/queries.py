@@ -15,8 +15,8 @@ from typing import Any
 
 from growth.engines import Connection
 from growth.language.definitions import Definitions
-from growth.language.models import SQL_FOLDER
 from growth.language.sql import Sql
+from growth.language.tables import SQL_FOLDER
 
 FOLDERS = ("page", "terminal")
 
@@ -56,7 +56,7 @@ def query_text(sql: Sql, name: str, **variables: str | bool) -> str:
         if value not in values.get(variable, []):
             raise ValueError(f"the query {name} has no {variable} {value!r}")
     off = {variable: False for variable in values if False in values[variable]}
-    return sql._render(f"{name}.sql", **off | variables).strip()
+    return sql._render(f"{name}.sql", **off | variables)
 
 
 def write_queries(sql: Sql, folder: Path) -> None:

@@ -20,7 +20,8 @@ class Term:
 
 def explain(reader: Reader, table: str, column: str) -> str | None:
     """The sentence of a column in its table's description; None where there is none."""
-    return None
+    described = reader.sql.tables.get(table)
+    return (described and column in described.columns and described.columns[column].sentence) or None
 
 
 def term(reader: Reader, text: str, table: str, column: str) -> Term:

@@ -14,7 +14,7 @@ from growth.errors import UserError
 from growth.language import definitions
 from growth.language.queries import Reader
 from growth.language.sql import Sql
-from growth.warehouse.landing import plain_errors
+from growth.warehouse.scripts import plain_errors
 
 CONNECTION = "growth_warehouse"
 

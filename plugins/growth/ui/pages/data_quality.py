@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from growth.language.models import SQL_FOLDER, read_header
 from growth.language.queries import Reader, Row
+from growth.language.sql import check_sentence
 from growth.ui import figures
 from growth.ui.filters import Filters
 from growth.ui.listing import Field, ListedTable, listing
@@ -44,7 +44,7 @@ def _checks(rows: list[Row], run_id: str, failed: bool) -> Sheet:
         Table(
             ["result", "table", "what must be true", "rows that violate it"],
             [
-                [word, table, _sentence(row["check_name"]) or words(claim), count(row["rows_found"])]
+                [word, table, check_sentence(row["check_name"]) or words(claim), count(row["rows_found"])]
                 for word, row in zip(results, rows, strict=True)
                 for table, _, claim in [row["check_name"].partition("__")]
             ],
@@ -52,12 +52,6 @@ def _checks(rows: list[Row], run_id: str, failed: bool) -> Sheet:
         ),
         is_open=set(results) != {"passed"},
     )
-
-
-def _sentence(check: str) -> str:
-    """The sentence of the check's file; empty for the check of another version that is gone."""
-    path = SQL_FOLDER / "checks" / f"{check}.sql"
-    return read_header(path.read_text(encoding="utf-8")).sentence if path.is_file() else ""
 
 
 def _rejects(reader: Reader, rows: list[Row], landed: list[Row]) -> Chart | Note:
