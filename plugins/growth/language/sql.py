@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from growth import engines
 from growth.language.definitions import Definitions
 from growth.language.raw import RAW_COLUMNS
-from growth.language.tables import SQL_FOLDER, Table, load_table, load_tables, table_folders
+from growth.language.tables import SQL_FOLDER, Table, load_raw_tables, load_table, load_tables, table_folders
 
 _EPOCH = date(1970, 1, 1)
 
@@ -99,7 +99,7 @@ class Sql:
             "files": [path.read_text(encoding="utf-8") for path in files],
             "columns": table.types,
             "key": table.key,
-            "words": {word: _without_sentences(self.definitions.part(word)) for word in table.words},
+            "words": {word: _without_sentences(self.definitions.value(word)) for word in table.words},
         }
         return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()[:16]
 
@@ -164,7 +164,8 @@ class Sql:
 
     def create(self) -> list[str]:
         """Tables that are not there yet, and what describes them."""
-        return statements(self._render("run/create.sql", tables=self.tables.values()))
+        raw = load_raw_tables(self.definitions).values()
+        return statements(self._render("run/create.sql", raw=raw, tables=self.tables.values()))
 
     def drop_views(self) -> list[str]:
         return [str(self._db.drop_view("batch_accounting")).removesuffix(";")]
