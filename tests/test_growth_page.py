@@ -21,6 +21,8 @@ from airflow_home import ROOT
 from page_probe import Probe
 from page_world import two_years
 
+from growth.language import definitions
+from growth.language.tables import load_tables
 from growth.local_airflow.environment import airflow_environment, prepare_airflow
 
 pytestmark = pytest.mark.slow
@@ -361,6 +363,21 @@ def test_there_is_a_table_and_a_label_for_each_chart(page: Probe) -> None:
             section = text.split(f'id="figure-{name}"')[1].split("</section>")[0]
             assert "<caption" in section
             assert section.count("<tr>") > 1
+
+
+def test_words_are_explained_by_the_descriptions_of_their_columns(page: Probe) -> None:
+    tables = load_tables(definitions.load())
+    for path, table, column in (
+        ("/", "dim_user_health", "is_at_risk"),
+        ("/funnel", "fct_acquisition_funnel", "activation_to_paid_rate"),
+        ("/retention", "fct_engagement_cohorts", "retention_rate"),
+        ("/active-users", "fct_active_users", "stickiness"),
+        ("/health?list=upsell-ready", "dim_user_health", "upsell_reason"),
+        ("/health", "stg_users", "email"),
+        ("/data-quality", "rejects", "reject_reason"),
+    ):
+        sentence = tables[table].columns[column].sentence.replace("`", "")
+        assert f'title="{sentence}"' in html.unescape(page.get(path, "editor").text), (path, column)
 
 
 def test_links_and_forms_keep_what_was_asked_for(page: Probe) -> None:

@@ -91,7 +91,7 @@ def create_app() -> FastAPI:
         app.get(f"/{page.PATH}", name=page.PATH)(_page(page))
     for name in health.LISTS:
         app.get(f"/{name}.csv")(_download(name, lambda reader, sees, name=name: health.user_list(name, reader, sees)))
-    app.get("/restatements.csv")(_download("restatements", lambda reader, sees: data_quality.ledger(reader)))
+    app.get("/restatements.csv")(_download("restatements", lambda reader, sees: data_quality.ledger()))
 
     @app.get("/static/{version}/{name}")
     def static(version: str, name: str) -> Response:

@@ -1,4 +1,4 @@
-"""Words of a page, with the sentences that explain them."""
+"""Words of a page that stand for a column, with the sentence of the column's description."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from growth.language.queries import Reader
 
 @dataclass(frozen=True)
 class Term:
-    """A word or two, and the sentence that a page shows when somebody points at them."""
+    """A word or two, and the sentence that a page shows on hover and on focus."""
 
     text: str
     sentence: str | None = None
@@ -18,12 +18,6 @@ class Term:
         return self.text
 
 
-def explain(reader: Reader, table: str, column: str) -> str | None:
-    """The sentence of a column in its table's description; None where there is none."""
-    described = reader.sql.tables.get(table)
-    return (described and column in described.columns and described.columns[column].sentence) or None
-
-
 def term(reader: Reader, text: str, table: str, column: str) -> Term:
-    """A word of a page that stands for a column of a table."""
-    return Term(text, explain(reader, table, column))
+    # Descriptions are Markdown, a title is plain text.
+    return Term(text, reader.sql.tables[table].columns[column].sentence.replace("`", ""))

@@ -8,7 +8,7 @@ from growth.ui import figures
 from growth.ui.filters import Filters
 from growth.ui.listing import Field, ListedTable, listing
 from growth.ui.parts import NOTHING, Chart, Content, Note, Sheet, Table, count, percent, words
-from growth.ui.terms import term
+from growth.ui.terms import Term, term
 
 PATH = "data-quality"
 TITLE = "Data quality"
@@ -109,15 +109,14 @@ def _value(number: float | None) -> str:
     return NOTHING if number is None else f"{number:,.4f}".rstrip("0").rstrip(".")
 
 
-def ledger(reader: Reader) -> ListedTable:
+def ledger() -> ListedTable:
     """The ledger of restatements."""
 
     def text(name: str, title: str) -> Field:
-        return Field(name, term(reader, title, "restatements", name), name, lambda row: row[name] or NOTHING)
+        return Field(name, Term(title), name, lambda row: row[name] or NOTHING)
 
     def number(name: str, title: str) -> Field:
-        title = term(reader, title, "restatements", name)
-        return Field(name, title, name, lambda row: _value(row[name]), True, lambda row: row[name])
+        return Field(name, Term(title), name, lambda row: _value(row[name]), True, lambda row: row[name])
 
     return ListedTable(
         "page/restatements",
@@ -138,7 +137,7 @@ def ledger(reader: Reader) -> ListedTable:
 
 def _ledger(reader: Reader, filters: Filters) -> object:
     return listing(
-        ledger(reader),
+        ledger(),
         reader,
         filters,
         name="ledger",

@@ -35,8 +35,10 @@ def build(reader: Reader, filters: Filters, sees_emails: bool) -> Content:
     return content
 
 
-def _months(reader: Reader, ages: list[int]) -> list[Term]:
-    return [term(reader, f"month {age}", "fct_engagement_cohorts", "retention_rate") for age in ages]
+def _months(reader: Reader, ages: list[int]) -> list[str | Term]:
+    """One header is explained for all."""
+    first = term(reader, "month 0", "fct_engagement_cohorts", "retention_rate")
+    return [first, *(f"month {age}" for age in ages[1:])]
 
 
 def _table(reader: Reader, cohorts: Cells, ages: list[int]) -> Table:
