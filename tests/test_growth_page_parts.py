@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from math import sqrt
+from pathlib import Path
 
 import jinja2
 import plotly.graph_objects as go
 import pytest
 
+from growth.commands.render import render
 from growth.language import definitions
 from growth.language.queries import allowed, query_names, query_text, shapes
 from growth.language.sql import Sql
@@ -138,6 +140,15 @@ def test_pages_read_marts_and_what_belongs_to_a_run_but_no_events() -> None:
         for shape in shapes(name) if name.startswith("page/") else []:
             assert set(re.findall(r"\b(?:from|join) (\w+)", query_text(SQL, name, **shape))) <= can_be_read, name
     assert {table for page in PAGES for table in page.TABLES} <= can_be_read
+
+
+def test_the_linter_gets_every_query_and_each_form_of_it_once(tmp_path: Path) -> None:
+    render(tmp_path, ["sqlite", "postgres"])
+    written = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "sqlite").iterdir()}
+    assert {name.replace("/", "__") for name in query_names()} <= {name.rpartition("_")[0] for name in written}
+    others = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "postgres").iterdir()}
+    assert "page__active_months_0.sql" in others
+    assert [name for name, text in others.items() if written.get(name) == text] == []
 
 
 # --- Explanations

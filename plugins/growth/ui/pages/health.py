@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 from growth.language.queries import Reader, Row
 from growth.ui import figures
 from growth.ui.filters import BadRequest, Filters
 from growth.ui.listing import Field, ListedTable, listing
 from growth.ui.parts import NOTHING, Chart, Content, Note, Table, count, decimal, percent
-from growth.ui.terms import Term, term
+from growth.ui.terms import term
 
 PATH = "health"
 TITLE = "Health"
@@ -72,6 +74,7 @@ def masked(text: str | None) -> str:
 def user_list(name: str, reader: Reader, sees_emails: bool) -> ListedTable:
     """One of the lists. Without the right to see e-mail addresses, they are not shown, searched or sorted by."""
     flag = LISTS[name][1]
+    score = "overall_health_score"
     reason = "at_risk_reason" if flag == "is_at_risk" else "upsell_reason"
 
     def email(row: Row) -> str:
@@ -81,39 +84,27 @@ def user_list(name: str, reader: Reader, sees_emails: bool) -> ListedTable:
         # The id of a user may be an e-mail address.
         return masked(row["user_id"]) if "@" in row["user_id"] and not sees_emails else row["user_id"]
 
-    def title(text: str, column: str, table: str = "dim_user_health") -> Term:
-        return term(reader, text, table, column)
+    def field(
+        column: str, title: str, text: Callable[[Any], str] = lambda value: value or NOTHING, **more: Any
+    ) -> Field:
+        title = term(reader, title, "dim_user_health", column)
+        return Field(column, title, f"h.{column}", lambda row: text(row[column]), **more)
 
     return ListedTable(
         "page/user_list",
         {"flag": flag, "sees_emails": sees_emails},
         [
-            Field("user_id", title("User", "user_id"), "h.user_id", user),
-            Field("email", title("E-mail", "email", "stg_users"), "u.email" if sees_emails else None, email),
-            Field("plan_name", title("Plan", "plan_name"), "h.plan_name", lambda row: row["plan_name"] or NOTHING),
+            Field("user_id", term(reader, "User", "dim_user_health", "user_id"), "h.user_id", user),
+            Field("email", term(reader, "E-mail", "stg_users", "email"), "u.email" if sees_emails else None, email),
+            field("plan_name", "Plan"),
+            field("cohort_month", "Signed up", lambda month: month[:7]),
+            field("last_active_date", "Last active"),
+            field(score, "Score", decimal, is_number=True, in_csv=lambda row: row[score]),
             Field(
-                "cohort_month",
-                title("Signed up", "cohort_month"),
-                "h.cohort_month",
-                lambda row: row["cohort_month"][:7],
+                "reason", term(reader, "Reason", "dim_user_health", reason), None, lambda row: row["reason"] or NOTHING
             ),
-            Field(
-                "last_active_date",
-                title("Last active", "last_active_date"),
-                "h.last_active_date",
-                lambda row: row["last_active_date"] or NOTHING,
-            ),
-            Field(
-                "overall_health_score",
-                title("Score", "overall_health_score"),
-                "h.overall_health_score",
-                lambda row: decimal(row["overall_health_score"]),
-                is_number=True,
-                in_csv=lambda row: row["overall_health_score"],
-            ),
-            Field("reason", title("Reason", reason), None, lambda row: row["reason"] or NOTHING),
         ],
-        sorted_by="overall_health_score",
+        sorted_by=score,
         order="asc" if name == "at-risk" else "desc",
     )
 
