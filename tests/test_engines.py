@@ -541,7 +541,7 @@ def test_make_run_and_make_verify_do_the_same_on_every_engine(
 @pytest.mark.slow
 @pytest.mark.every_engine
 def test_a_history_moves_to_another_engine_and_goes_on_there(
-    place: Callable[[], Place], tmp_path: Path, capsys: pytest.CaptureFixture
+    place: Callable[[], Place], capsys: pytest.CaptureFixture
 ) -> None:
     with fresh_place("sqlite") as old:
         w = Warehouse(old, company())
@@ -554,8 +554,7 @@ def test_a_history_moves_to_another_engine_and_goes_on_there(
         w.close()
 
         new = place()
-        asked = {"AIRFLOW_CONN_GROWTH_WAREHOUSE": old.as_json(), "INTO": new.as_json()}
-        assert move(tmp_path, asked) == 0
+        assert move(old, new.as_json()) == 0
         assert f"identical: {new} shows what {old} shows." in capsys.readouterr().out
         moved = Warehouse(new, company())
         after = marts(moved.connection)
@@ -564,7 +563,7 @@ def test_a_history_moves_to_another_engine_and_goes_on_there(
             assert [list(map(near, row)) for row in after[table]] == [list(map(near, row)) for row in rows], table
         assert moved.query("select * from restatements order by 1, 2, 3") == ledger
         with pytest.raises(UserError, match="name an empty one with INTO="):
-            move(tmp_path, asked)
+            move(old, new.as_json())
 
         # The batch of somebody who was erased lands again.
         moved.run(*LOADED)

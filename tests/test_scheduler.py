@@ -19,7 +19,7 @@ import pytest
 from airflow_home import DAG_ID, ENDED, Airflow, Project, wait_until
 from worlds import Warehouse, default_sql, sqlite_place
 
-from growth.commands import up
+from growth.local_airflow import server
 from growth.sources.synthetic.rows import Synthetic
 from growth.warehouse.verify import verify
 
@@ -91,7 +91,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, history: Path) -> Iterator
     )
     project.edit("plugins/growth/operators.py", "poke_interval=15", "poke_interval=5")
     use_copy(project, history)
-    with up.only_one(Path(project.env["AIRFLOW_HOME"]) / "up.lock") as lock:
+    with server.only_one(Path(project.env["AIRFLOW_HOME"]) / "up.lock") as lock:
         airflow = Airflow(project, lock)
         with airflow.started():
             yield airflow

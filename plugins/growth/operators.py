@@ -308,8 +308,8 @@ def verify_warehouse() -> None:
             raise UserError("The published tables differ from a rebuild: the cells are in the log above.")
 
 
-def erase_people(**context: Any) -> None:
-    """Erase the people that the run names; the log says who asked, why, and how many rows there were."""
+def erase_people(**context: Any) -> dict[str, int]:
+    """Erase the people that the run names and give how much there was; the log says who asked and why."""
     from growth.sources import open_source
     from growth.warehouse.erase import asked_for, erase
 
@@ -330,4 +330,4 @@ def erase_people(**context: Any) -> None:
         found = erase(place(), connection, sql(), users, run_of(context))
         if hasattr(source, "forget"):
             source.forget(found.ids)
-    print(f"Erased: {len(users)} people with {len(found.ids)} ids in {found.rows} raw rows")
+    return {"people": len(users), "ids": len(found.ids), "raw_rows": found.rows}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import re
 import textwrap
 from calendar import monthrange
@@ -14,7 +13,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from growth.commands.run import warehouse_place
 from growth.commands.text import STAR, WIDTH, plain, table
 from growth.engines import Connection, Place
 from growth.errors import UserError
@@ -246,19 +244,10 @@ def _value(where: str, metric: Metric, text: str) -> float:
 # --- Beside ours
 
 
-def compare(root: Path, environment: Mapping[str, str]) -> int:
-    """Print the comparison; gives 0 where all numbers are within the tolerance, else 1. Raises UserError."""
-    if not environment.get("KNOWN"):
-        raise UserError("No file with numbers is named: make compare KNOWN=known.csv (month,metric,value).")
-    within = _within(environment.get("WITHIN"))
-    place = warehouse_place(root, environment)
-    return compare_file(root / Path(environment["KNOWN"]).expanduser(), place, within)
-
-
-def compare_file(path: Path, place: Place, within: float) -> int:
-    """The same for a file, a warehouse, and a tolerance in percent of the file's numbers. Only reads."""
+def compare(place: Place, known_file: Path, within: float = WITHIN) -> int:
+    """Print the comparison; gives 0 where no number differs by more than `within` percent, else 1. Raises UserError."""
     words = definitions.load()
-    lines = read_known(path, metrics(words))
+    lines = read_known(known_file, metrics(words))
     if not place.engine.exists(place):
         raise UserError(f"There is no warehouse {place}: make run builds it.")
     with plain_errors(place), closing(place.engine.read(place)) as connection:
@@ -267,16 +256,6 @@ def compare_file(path: Path, place: Place, within: float) -> int:
         results = [beside_ours(reader, known, published, within) for known in lines]
         print(*_report(reader, results, published, within), sep="\n")
     return 0 if all(result.is_within for result in results) else 1
-
-
-def _within(text: str | None) -> float:
-    try:
-        within = float((text or str(WITHIN)).strip().removesuffix("%"))
-    except ValueError:
-        within = math.nan
-    if not 0 <= within < math.inf:
-        raise UserError(f"WITHIN is {text!r}: give the percentage of tolerance, such as WITHIN=5.")
-    return within
 
 
 def _published_day(connection: Connection, reader: Reader, place: Place) -> date:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import closing
 from datetime import date
 from itertools import islice
 from pathlib import Path
 
-from growth.commands.run import warehouse_place
 from growth.engines import SUFFIXES, Connection, Place, place_of
 from growth.errors import UserError
 from growth.language import definitions
@@ -27,16 +25,12 @@ ROWS = 100_000
 RUN = {"dag_id": "move", "run_id": "move", "first_day": "", "last_day": ""}
 
 
-def move(root: Path, environment: Mapping[str, str]) -> int:
-    """Copy the warehouse that WAREHOUSE or the connection names into the one that INTO names. Raises UserError."""
-    return move_warehouse(warehouse_place(root, environment), _target(root, environment.get("INTO", "")))
+def move(old: Place, into: str) -> int:
+    """Copy a warehouse into the one that `into` names; gives 0 where both show the same. Raises UserError.
 
-
-def move_warehouse(old: Place, new: Place) -> int:
-    """Gives 0 where both show the same. The old warehouse is only read, in one consistent state.
-
-    The new one is empty or holds what an earlier try has left.
+    The old one is only read, in one consistent state. The new one is empty or holds what an earlier try has left.
     """
+    new = _target(into)
     if not old.engine.exists(old):
         raise UserError(f"There is no warehouse {old}: name the one to move with WAREHOUSE=.")
     words = definitions.load()
@@ -62,14 +56,10 @@ def move_warehouse(old: Place, new: Place) -> int:
     return 0
 
 
-def _target(root: Path, text: str) -> Place:
-    if not text:
-        raise UserError(
-            "Say where to: make move INTO=data/saas_funnel.duckdb, or INTO= with a connection as JSON or URI."
-        )
+def _target(text: str) -> Place:
     if text.lstrip().startswith("{") or "://" in text:
         return place_of(text)
-    path = (root / Path(text).expanduser()).absolute()
+    path = Path(text).expanduser().absolute()
     if not path.parent.is_dir():
         raise UserError(f"There is no folder {path.parent}: make it, or name a file in another with INTO=.")
     return Place(SUFFIXES.get(path.suffix, "sqlite"), str(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -39,7 +38,7 @@ LONGEST_SPAN = timedelta(days=36_500)
 RUN = {"dag_id": "preview", "run_id": "preview"}
 
 
-def preview(environment: Mapping[str, str] = os.environ) -> int:
+def preview(environment: Mapping[str, str]) -> int:
     """Print what the source of the environment would land. Raises UserError."""
     with TemporaryDirectory() as folder:
         # A source that caches an API does so in a folder that is deleted here.
