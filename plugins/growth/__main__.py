@@ -259,7 +259,7 @@ def login() -> int:
 @click.argument("folder", type=FILE)
 @option("--engine", "engines", type=click.Choice(list(MODULES)), multiple=True, show_default="all", help="An engine.")
 def render(folder: Path, engines: tuple[str, ...]) -> int:
-    """Write every statement, as its engines get it, into a folder for each engine."""
+    """Write every statement into a folder for each engine."""
     from growth.commands.render import render
 
     return render(folder, engines or tuple(MODULES))
