@@ -66,9 +66,11 @@ test: .venv/.tests
 
 lint: .venv/.tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	rm -rf .lint
 	PYTHONPATH=plugins $(BIN)/python -m growth render .lint
-	PYTHONPATH=plugins $(BIN)/python -m growth.ui.queries .lint
-	$(BIN)/sqlfluff lint --disable-progress-bar .lint
+	for engine in sqlite duckdb postgres; do \
+		$(BIN)/sqlfluff lint --disable-progress-bar --processes 2 --dialect $$engine .lint/$$engine || exit 1; \
+	done
 
 screenshots: .venv/.tests
 	PYTHONPATH=plugins:tests $(BIN)/python tests/screenshots.py

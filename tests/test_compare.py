@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from worlds import Batches, Warehouse, changed_definitions, default_sql, sqlite_place
 
-from growth.commands.compare import compare, metrics
+from growth.commands.compare import Known, Month, beside_ours, compare, metrics
 from growth.errors import UserError
+from growth.language.queries import Reader
 from growth.language.sql import Sql
 from growth.warehouse.schema import prepare
 
@@ -141,20 +142,23 @@ def test_ours_is_what_the_tables_hold(compared, line):
     assert compared(line, within=0.0001)[0] == 0, line
 
 
-def test_every_count_and_rate_of_any_funnel_can_be_compared():
+def test_every_count_and_rate_of_any_funnel_can_be_compared(warehouse):
     funnel = changed_definitions().funnel.model_dump()
     step = {"name": "second", "sentence": "One more.", "people": "e", "noun": "s", "any_of": ["activated"]}
     words = changed_definitions(funnel=funnel | {"steps": [*funnel["steps"], step]})
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    prepare(connection, Sql(words))
-    (mart,) = [m for m in Sql(words).marts if m.name == "fct_acquisition_funnel"]
+    other = warehouse(Batches(WORLD), Sql(words))
+    other.run(date(2025, 1, 1), date(2025, 1, 31))
+    (mart,) = [m for m in other.sql.marts if m.name == "fct_acquisition_funnel"]
     expected = set(mart.columns) - {"cohort_month", "is_mature", "matures_on"}
 
     found = metrics(words)
 
     assert {"e", "paid_to_s_rate"} <= expected <= set(found)
-    for metric in found.values():
-        connection.execute(metric.query, {"month": "2025-01-01"})
+    reader = Reader(other.sql, other.connection)
+    for name in expected:
+        known = Known("known.csv line 2", Month(date(2025, 1, 1)), found[name], 0)
+        ours = beside_ours(reader, known, date(2025, 1, 31), 5).ours
+        assert (ours,) == other.connection.execute(f"select {name} from fct_acquisition_funnel").fetchone()
 
 
 def test_the_status_is_0_only_if_all_are_within(compared):
@@ -196,7 +200,7 @@ def test_a_number_may_have_commas_and_a_rate_a_percent_sign(compared):
 def test_a_number_of_the_month_of_the_event_is_recognised(compared):
     said = said_of_miss(compared("2025-02,paid,4")[1])
     assert said.startswith(
-        "2025-02 paid: look at int_funnel_steps next Here somebody counts in the month of their first"
+        "2025-02 paid: look at int_funnel_steps next Here a person counts in the month of their first"
     )
     assert said.endswith("By the month in which it happened ours is 4, which agrees with theirs.")
 
@@ -242,7 +246,7 @@ def test_an_immature_cohort_and_a_month_that_is_not_over_are_said(compared):
 
 def test_a_rate_shows_both_its_counts(compared):
     said = said_of_miss(compared("2025-01,visit_to_signup_rate,0.9")[1])
-    assert "Here 10 signups of 20 visitors. By the month in which it happened ours is 50.00 %, which is not" in said
+    assert "Here 10 signups of 20 visitors. By the month in which it happened ours is 50.00 %, which does not" in said
 
 
 def test_days_that_have_not_been_landed_are_looked_at_first(compared, warehouse):
@@ -285,7 +289,7 @@ def test_each_miss_has_a_table_that_exists_and_the_page_is_ascii_of_100_columns(
         ('2025-01,visit_to_signup_rate,"1,125 %"', "the value is '1,125 %': write a number such as 1188 or 12.5 %."),
         ("2025-01,visitors,5 %", "visitors is a count and '5 %' a percentage: write the number."),
         ("2025-01,visit_to_signup_rate,50", "is a fraction and 50 more than 1: write 50 % if it is one."),
-        ("2025-01,visitors,1,188", "has 4 fields in place of 3: put quotes around a value with a comma in it."),
+        ("2025-01,visitors,1,188", "has 4 fields instead of 3: put quotes around a value with a comma in it."),
         ("2024-12,visitors,5", "there is no visitors of 2024-12, the warehouse has data of 2025-01 to 2025-03:"),
         ("2025-04,active_users,5", "there is no active_users of 2025-04, the warehouse has data of"),
         ("2025-01,retention_month_3,5 %", "there is no retention_month_3 of 2025-01, the warehouse"),
@@ -309,12 +313,12 @@ def test_an_unknown_metric_lists_all_that_are_known(compared):
     ("content", "sentence"),
     [
         (None, r"known\.csv cannot be read \(No such file or directory\): name another with KNOWN=\.$"),
-        (b"", r"begins with '': let its first line be month,metric,value\.$"),
-        (b"2025-01,visitors,20\n", r"begins with '2025-01,visitors,20': let its first line be"),
-        (b"month;metric;value\n", r"let its first line be month,metric,value\.$"),
+        (b"", r"begins with '': make month,metric,value its first line\.$"),
+        (b"2025-01,visitors,20\n", r"begins with '2025-01,visitors,20': make month,metric,value its first line"),
+        (b"month;metric;value\n", r"make month,metric,value its first line\.$"),
         (b"month,metric,value\n\n", r"has no line below its header: add one for each number to compare\.$"),
-        (b"month,metric,value\n2025-01,visitors,\xff\n", r"is no CSV in UTF-8 \(.*\): export it as one\.$"),
-        (b'month,metric,value\n2025-01,visitors,"5\n', r"is no CSV in UTF-8 \(.*\): export it as one\.$"),
+        (b"month,metric,value\n2025-01,visitors,\xff\n", r"is not a CSV in UTF-8 \(.*\): export it as one\.$"),
+        (b'month,metric,value\n2025-01,visitors,"5\n', r"is not a CSV in UTF-8 \(.*\): export it as one\.$"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path, world, content, sentence):
@@ -338,14 +342,16 @@ def test_a_warehouse_that_has_nothing_to_compare_is_one_sentence(compared, wareh
         compared(line, warehouse=tmp_path / "empty.db")
     with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
         connection.execute("create table something (else_there text)")
-    with pytest.raises(UserError, match=r"^The warehouse .*other\.db is none yet: make run builds it\.$"):
+    with pytest.raises(
+        UserError, match=r"^The database .*other\.db has no tables of a run yet: make run builds them\.$"
+    ):
         compared(line, warehouse=tmp_path / "other.db")
     (tmp_path / "text.db").write_text("no database, but long enough to be looked at" * 50)
     with pytest.raises(UserError, match=r"text\.db is not a SQLite database: name another file"):
         compared(line, warehouse=tmp_path / "text.db")
     prepared = warehouse()
     prepare(prepared.connection, default_sql())
-    with pytest.raises(UserError, match=r"^No run has published in the warehouse .*: run again, and compare then\.$"):
+    with pytest.raises(UserError, match=r"^No run has published in the warehouse .*: run again, then compare\.$"):
         compared(line, warehouse=prepared.path)
     active = changed_definitions().active.model_dump() | {"meaningful_events": ["feature_used"]}
     other = warehouse(Batches(WORLD), Sql(changed_definitions(active=active)))

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from worlds import Warehouse, sqlite_place
 
-from growth.commands.summary import print_page
+from growth.commands.summary import print_summary
 from growth.language import definitions
 from growth.sources.synthetic.rows import Synthetic
 
@@ -28,7 +28,9 @@ DAY = date(2026, 10, 31)
 def page_of(warehouse: Warehouse) -> str:
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        print_page(warehouse.connection, definitions.load(), sqlite_place("/root/data/saas_funnel.db"), Path("/root"))
+        print_summary(
+            warehouse.connection, definitions.load(), sqlite_place("/root/data/saas_funnel.db"), Path("/root")
+        )
     return "\n".join(line.rstrip() for line in out.getvalue().strip().splitlines())
 
 

@@ -40,7 +40,7 @@ PAGE = "saas_growth as of"
 
 def printed(capsys: pytest.CaptureFixture, warehouse: Warehouse, words: definitions.Definitions | None = None) -> str:
     capsys.readouterr()
-    page.print_page(
+    page.print_summary(
         warehouse.connection, words or definitions.load(), sqlite_place("/root/data/saas_funnel.db"), Path("/root")
     )
     return capsys.readouterr().out
@@ -158,7 +158,9 @@ def test_a_funnel_of_many_steps_goes_on_below(capsys, warehouse):
 
 
 def test_a_path_with_a_blank_or_brackets_can_be_copied(capsys, half_a_year):
-    page.print_page(half_a_year.connection, definitions.load(), sqlite_place("/my [old] files/it's.db"), Path("/root"))
+    page.print_summary(
+        half_a_year.connection, definitions.load(), sqlite_place("/my [old] files/it's.db"), Path("/root")
+    )
 
     command = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("  sqlite3"))
     script = f"printf '%s\\n' {command.strip()}"
@@ -481,7 +483,7 @@ def test_the_same_day_gives_the_same_page_at_once_without_airflow_and_from_any_f
     at_once = Warehouse(tmp_path / "w.db", Synthetic(scale=0.2))
     at_once.run(at_once.source.first_day, date(2025, 3, 31))
     capsys.readouterr()
-    page.print_page(
+    page.print_summary(
         at_once.connection, definitions.load(), sqlite_place(project.root / "data/saas_funnel.db"), tmp_path
     )
     at_once.connection.close()

@@ -257,14 +257,12 @@ def login() -> int:
 
 @cli.command()
 @click.argument("folder", type=FILE)
-@option("--engine", type=click.Choice(list(MODULES)), default="sqlite", help="The engine that would run them.")
-def render(folder: Path, engine: str) -> int:
-    """Write every statement, as an engine gets it, into a folder."""
-    from growth.language import definitions
-    from growth.language.sql import Sql
+@option("--engine", "engines", type=click.Choice(list(MODULES)), multiple=True, show_default="all", help="An engine.")
+def render(folder: Path, engines: tuple[str, ...]) -> int:
+    """Write every statement into a folder for each engine."""
+    from growth.commands.render import render
 
-    Sql(definitions.load(), engine).write(folder)
-    return 0
+    return render(folder, engines or tuple(MODULES))
 
 
 # --- Errors

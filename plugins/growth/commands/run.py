@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from growth import emails
-from growth.commands.summary import print_page, print_times
+from growth.commands.summary import print_summary, print_times
 from growth.commands.where import shown
 from growth.engines import Place
 from growth.errors import UserError
@@ -50,10 +50,9 @@ def run(
     if not done.succeeded:
         return _report_failure(done, log)
     with connecting(place) as connection:
-        print_times(
-            connection, {"setup": setup_seconds, "Airflow's start": done.start_seconds, "tasks": done.task_seconds}
-        )
-        print_page(connection, words, place, Path.cwd())
+        times = {"setup": setup_seconds, "Airflow's start": done.start_seconds, "tasks": done.task_seconds}
+        print_times(connection, words, place, times)
+        print_summary(connection, words, place, Path.cwd())
     return 0
 
 
