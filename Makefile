@@ -8,6 +8,7 @@
 # make verify   all tables, compared with a rebuild from the raw rows          WAREHOUSE= SOURCE=
 # make move     the history of a warehouse, into an empty one of another engine   INTO= WAREHOUSE= SOURCE=
 # make erase    people are erased from every table                             USER= BY= WHY= WAREHOUSE= SOURCE= DATA= SCALE=
+# make docs     the pages that come from the tables' descriptions: docs/tables.md, docs/metrics.md
 # make secrets  .env for docker compose: a team's secrets, made up             docs/team.md
 # make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints,
 # make screenshots (of the growth page, into docs/screenshots)
@@ -26,7 +27,7 @@ VARIABLES := DAY FROM TO REBUILD SOURCE DATA SCALE WAREHOUSE PORT KNOWN WITHIN I
 UNKNOWN := $(filter-out $(VARIABLES) SAAS_GROWTH_% AIRFLOW%,$(GIVEN))
 $(if $(UNKNOWN),$(error There is no variable $(firstword $(UNKNOWN)): the first lines of the Makefile list them))
 
-.PHONY: run up preview verify compare move erase secrets test prove bench lint screenshots constraints
+.PHONY: run up preview verify compare move erase docs secrets test prove bench lint screenshots constraints
 
 run: .venv/.runs
 	@$(GROWTH) run
@@ -50,6 +51,9 @@ move: .venv/.runs
 erase: export SAAS_GROWTH_ERASE_USER := $(if $(filter USER,$(GIVEN)),$(USER),$(value SAAS_GROWTH_ERASE_USER))
 erase: .venv/.runs
 	@$(GROWTH) erase
+
+docs: .venv/.runs
+	@$(GROWTH) docs
 
 # A machine that only runs containers needs nothing but Python for this.
 secrets:

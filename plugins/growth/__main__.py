@@ -265,6 +265,15 @@ def render(folder: Path, engines: tuple[str, ...]) -> int:
     return render(folder, engines or tuple(MODULES))
 
 
+@cli.command()
+def docs() -> int:
+    """Write the generated pages, docs/tables.md and docs/metrics.md."""
+    from growth.language.docs import write_docs
+
+    write_docs(ROOT)
+    return 0
+
+
 # --- Errors
 
 

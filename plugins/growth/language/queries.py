@@ -56,7 +56,7 @@ def query_text(sql: Sql, name: str, **variables: str | bool) -> str:
         if value not in values.get(variable, []):
             raise ValueError(f"the query {name} has no {variable} {value!r}")
     off = {variable: False for variable in values if False in values[variable]}
-    return sql._render(f"{name}.sql", **off | variables)
+    return sql.render(f"{name}.sql", **off | variables)
 
 
 def write_queries(sql: Sql, folder: Path) -> None:

@@ -120,7 +120,7 @@ class Sql:
     def _db(self) -> Any:
         return self._environment.globals["db"]
 
-    def _render(self, path: str, whole: bool = False, seen: object = None, **context: object) -> str:
+    def render(self, path: str, whole: bool = False, seen: object = None, **context: object) -> str:
         """A template, which sees the dictionary or what is given in its place."""
         context |= {"definitions": seen or self.definitions, "whole": whole}
         context["words"] = self._environment.get_template("words.sql").make_module(context)
@@ -133,7 +133,7 @@ class Sql:
 
     def _next_rows(self, table: str) -> str:
         """A mart as it will be once the run has published, as a subquery."""
-        return f"(\n{self._render('run/next_rows.sql', t=self.table(table))}\n)"
+        return f"(\n{self.render('run/next_rows.sql', t=self.table(table))}\n)"
 
     def _words(self, table: str) -> SimpleNamespace:
         """The dictionary as the query of a table sees it."""
@@ -154,11 +154,11 @@ class Sql:
     @cache  # noqa: B019
     def query(self, table: str, whole: bool = False) -> str:
         """The rows of a table: of its partitions in scope, or all."""
-        return self._render(self._file(table, "query.sql"), whole, self._words(table))
+        return self.render(self._file(table, "query.sql"), whole, self._words(table))
 
     def scope(self, table: str, whole: bool = False) -> str:
         """The partitions of a table that a run has to compute again."""
-        return self._render(self._file(table, "scope.sql"), whole)
+        return self.render(self._file(table, "scope.sql"), whole)
 
     # --- A run
 
@@ -166,7 +166,7 @@ class Sql:
     def create(self) -> list[str]:
         """Tables that are not there yet, and what describes them."""
         raw = load_raw_tables(self.definitions).values()
-        return statements(self._render("run/create.sql", raw=raw, tables=self.tables.values()))
+        return statements(self.render("run/create.sql", raw=raw, tables=self.tables.values()))
 
     def drop_views(self) -> list[str]:
         return [str(self._db.drop_view("batch_accounting")).removesuffix(";")]
@@ -177,7 +177,7 @@ class Sql:
 
     def acquire_lease(self) -> list[str]:
         """Take the warehouse for a run, or refuse to."""
-        return statements(self._render("run/acquire_lease.sql"))
+        return statements(self.render("run/acquire_lease.sql"))
 
     @cache  # noqa: B019
     def build(self, name: str, whole: bool = False) -> list[str]:
@@ -194,7 +194,7 @@ class Sql:
             scope_query = scope_query if any(f"work_scope__{name}" in text for text in asking) else ""
         script = "build_mart" if table.layer == "marts" else "build_whole" if whole else "build_in_scope"
         return statements(
-            self._render(
+            self.render(
                 f"run/{script}.sql",
                 whole,
                 t=table,
@@ -212,23 +212,23 @@ class Sql:
     def _checks(self, table: str, whole: bool) -> Iterator[Check]:
         for path in sorted((table_folders()[table] / "checks").glob("*.sql")):
             sentence, severity = _header(path.read_text(encoding="utf-8"))
-            query = self._render(path.relative_to(SQL_FOLDER).as_posix(), whole)
+            query = self.render(path.relative_to(SQL_FOLDER).as_posix(), whole)
             yield Check(f"{table}__{path.stem}", sentence, severity, query)
 
     @cache  # noqa: B019
     def publish(self) -> list[str]:
         upper = [table for table in self.tables.values() if table.layer != "marts"]
-        return statements(self._render("run/publish.sql", marts=self.marts, upper_tables=upper))
+        return statements(self.render("run/publish.sql", marts=self.marts, upper_tables=upper))
 
     def erase(self) -> list[str]:
         """Take the raw rows of some people away; the transaction is left open."""
-        return statements(self._render("run/erase.sql"))
+        return statements(self.render("run/erase.sql"))
 
     # --- For people
 
     def typed(self, raw_table: str) -> str:
         """The query that reads the text of all rows of a raw table, with the reason where one cannot count."""
-        return self._render(f"raw/{raw_table}/typed.sql", rows=raw_table)
+        return self.render(f"raw/{raw_table}/typed.sql", rows=raw_table)
 
     def type_of(self, column_type: str) -> str:
         """What the engine calls text, integer or real."""
