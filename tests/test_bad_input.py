@@ -406,13 +406,13 @@ def test_a_day_that_has_begun_is_run():
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("within_days: 7", "withindays: 7", ["funnel.steps.2.withindays: is no key that is known there"]),
-        ("  sentence: The account", "  sentense: The account", ["funnel.steps.1.sentense", "no key that is known"]),
+        ("within_days: 7", "withindays: 7", ["funnel.steps.2.withindays: is not a known key"]),
+        ("  sentence: The account", "  sentense: The account", ["funnel.steps.1.sentense", "is not a known key"]),
         ("any_of: [activated]", "any_of: [activatd]", ["funnel step activated names activatd", "allowed are visit"]),
         ("of: signup", "of: sign_up", ["funnel: step activated counts its days from sign_up, which is no step before"]),
         ("within_days: 7", "within_days: 0", ["steps.2.within_days: input should be greater than or equal to 1"]),
         ("within_days: 7", "within_days: -7", ["funnel.steps.2.within_days"]),
-        ("within_days: 7", "within_days: soon", ["funnel.steps.2.within_days", "valid integer"]),
+        ("within_days: 7", "within_days: soon", ["funnel.steps.2.within_days", "whole number"]),
         ("within_days: 7", "within_days: 1000000", ["funnel.steps.2.within_days", "less than or equal to 10000"]),
         ("cohort_by: first_visit", "cohort_by: firstvisit", ["funnel.cohort_by", "'first_visit' or 'signup'"]),
         ("{points: 40, target: 20}", "{points: 41, target: 20}", ["health: the points add up to 101, not to 100"]),
@@ -428,8 +428,8 @@ def test_a_day_that_has_begun_is_run():
         ("types: [visit,", "types: [visit, visit,", ["events.types: visit stands there twice"]),
         ("types: [visit,", "types: [it's,", ["events.types.0", "pattern"]),
         ("  people: visitors", "  people: cohort_month", ["funnel: cohort_month is a column already"]),
-        ("quality:", "qality:", ["qality: is no key that is known there", "(and 1 more)"]),
-        ("at_risk:\n", "at_risk: [\n", ["line", "are not YAML", "mend that line"]),
+        ("quality:", "qality:", ["qality: is not a known key", "(and 1 more)"]),
+        ("at_risk:\n", "at_risk: [\n", ["at line", "is not YAML", "correct that line"]),
     ],
 )
 def test_definitions_that_cannot_be_used_say_which_word_and_why(tmp_path, old, new, said):
@@ -443,7 +443,7 @@ def test_definitions_that_cannot_be_used_say_which_word_and_why(tmp_path, old, n
 
     sentence = one_sentence(str(caught.value))
     assert str(path) in sentence
-    assert "mend" in sentence
+    assert "correct" in sentence
     for words in said:
         assert words in sentence
 
@@ -452,11 +452,11 @@ def test_definitions_that_cannot_be_used_say_which_word_and_why(tmp_path, old, n
     ("content", "said"),
     [
         (None, ["cannot be read (No such file or directory): restore the file"]),
-        (b"", ["the whole file", "mend it and run again"]),
-        (b"\xff\xfe", ["are not YAML", "mend"]),
-        (b"[]", ["the whole file", "mend it and run again"]),
-        (b"just text", ["the whole file", "mend it and run again"]),
-        (b"\0", ["are not YAML", "mend"]),
+        (b"", ["the whole file", "correct it and run again"]),
+        (b"\xff\xfe", ["is not UTF-8 at byte 0", "save it as UTF-8"]),
+        (b"[]", ["the whole file", "correct it and run again"]),
+        (b"just text", ["the whole file", "correct it and run again"]),
+        (b"\0", ["is not YAML", "correct"]),
     ],
 )
 def test_a_dictionary_that_cannot_be_read_is_named(tmp_path, content, said):
