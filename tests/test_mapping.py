@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pyarrow import Table
 from pyarrow.parquet import write_table
 
 from growth.errors import UserError
+from growth.language import definitions
 from growth.language.raw import RAW_COLUMNS, UNMAPPED
 from growth.sources import absolute_places, open_source, places_of
 from growth.sources.mapped.files import Files
@@ -399,6 +401,53 @@ def test_the_day_in_the_name_of_a_file(tmp_path, pattern, path):
     assert [(row["batch_date"], row["source_file"]) for row in found] == [("2025-01-02", path)]
 
 
+# --- Lists of the dictionary
+
+
+def dictionary(**lists: dict[str, Any]) -> definitions.Definitions:
+    """The shipped dictionary with other lists: section={list: values}."""
+    content = definitions.load().model_dump(mode="json", exclude_none=True)
+    return definitions.Definitions.model_validate(
+        {name: section | lists.get(name, {}) for name, section in content.items()}
+    )
+
+
+def test_a_condition_may_take_its_texts_from_a_list_of_the_dictionary(tmp_path):
+    folder = tmp_path / "place"
+    folder.mkdir()
+    rows = [{**ROW, "id": name, "what": name} for name in ("api", "billing", "active", "frozen")]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = dictionary(features={"names": ["billing", "dashboard", "reports", "export"]})
+
+    def kept(condition: str) -> list[str]:
+        path = written(tmp_path, f"where: [{{column: what, {condition}}}]\nfeeds: [{FEED}]")
+        return [row["user_id"] for row in frames(Files(path, folder, words))["raw_users"]]
+
+    assert kept("in: {dictionary: features.names}") == ["billing"]
+    assert kept("not_in: {dictionary: features.names}") == ["api", "active", "frozen"]
+    assert kept("in: {dictionary: subscriptions.statuses}") == ["active"]
+
+
+def test_a_feature_that_is_new_in_the_dictionary_needs_no_change_of_a_shipped_mapping(tmp_path):
+    features = [*definitions.load().features.names, "billing"]
+    words = dictionary(features={"names": features})
+    sources = Path(__file__).parents[1] / "include" / "sources"
+    at = "2025-01-02T10:00:00Z"
+    day = tmp_path / "segment-logs" / "source" / "1735776000000"
+    day.mkdir(parents=True)
+    call = {"type": "track", "event": "Feature Used", "messageId": "1", "userId": "u", "receivedAt": at}
+    day.joinpath("1.gz").write_bytes(gzip.compress(json.dumps({**call, "properties": {"feature": "billing"}}).encode()))
+    (tmp_path / "events").mkdir()
+    event = {"event_type": "feature used", "event_time": at, "server_upload_time": at, "uuid": "1", "user_id": "u"}
+    (tmp_path / "events" / "1.json").write_text(json.dumps({**event, "event_properties": {"feature": "billing"}}))
+
+    for name in ("segment", "amplitude"):
+        (landed,) = frames(Files(sources / f"{name}.yaml", tmp_path, words))["raw_events"]
+        assert (landed["event_type"], landed["feature_name"]) == ("feature_used", "billing")
+        before = frames(Files(sources / f"{name}.yaml", tmp_path))["raw_events"]
+        assert [row["event_type"] for row in before] == {"segment": [], "amplitude": ["daily_active"]}[name]
+
+
 # --- Mappings that cannot be used
 
 FEED = "{table: raw_users, columns: {user_id: id}}"
@@ -407,8 +456,8 @@ FEED = "{table: raw_users, columns: {user_id: id}}"
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"feeds: [{FEED}, {FEED}]", ["files[0]", "feeds[1] feeds raw_users twice", "give that a where"]),
-        ("feeds: [{table: raw_users, unmapped: true, columns: {user_id: id}}]", ["feeds[0].unmapped: no feed before"]),
+        (f"feeds: [{FEED}, {FEED}]", ["files.0", "feeds.1 feeds raw_users twice", "give that a where"]),
+        ("feeds: [{table: raw_users, unmapped: true, columns: {user_id: id}}]", ["feeds.0.unmapped: no feed before"]),
         ("feeds: [{table: raw_users, event: what, columns: {user_id: id}}]", ["event and rules go together"]),
         ("feeds: [{table: raw_users, event: a, rules: [{event: b, type: c}], columns: {user_id: id}}]", ["use where"]),
         (
@@ -418,14 +467,22 @@ FEED = "{table: raw_users, columns: {user_id: id}}"
         ),
         (
             "feeds: [{table: raw_events, event: a, rules: [{event: b, typ: c}], columns: {event_id: a}}]",
-            ["files[0].feeds[0].rules[0].typ is not a known key", "event, feature, type, where"],
+            ["files.0.feeds.0.rules.0.typ: is not a known key", "event, feature, type, where"],
         ),
-        (f"where: [{{column: a, is: b}}]\nfeeds: [{FEED}]", ["files[0].where[0].is", "equals, exists, in, not, not_"]),
-        (f"where: [{{column: a}}]\nfeeds: [{FEED}]", ["files[0].where[0]", "exactly one of equals, not, in, not_in"]),
-        (f"where: [{{column: a, in: []}}]\nfeeds: [{FEED}]", ["where[0].in", "a list of texts"]),
-        (f"where: [{{column: a, exists: perhaps}}]\nfeeds: [{FEED}]", ["where[0].exists must be true or false"]),
+        (f"where: [{{column: a, is: b}}]\nfeeds: [{FEED}]", ["files.0.where.0.is", "equals, exists, in, not, not_"]),
+        (f"where: [{{column: a}}]\nfeeds: [{FEED}]", ["files.0.where.0", "exactly one of equals, not, in, not_in"]),
+        (f"where: [{{column: a, in: []}}]\nfeeds: [{FEED}]", ["where.0.in", "a list of texts"]),
+        (
+            f"where: [{{column: a, in: {{dictionary: features.name}}}}]\nfeeds: [{FEED}]",
+            ["where.0.in", "the dictionary has no list 'features.name'", "use one of events.types, features.names"],
+        ),
+        (f"where: [{{column: a, in: {{words: features.names}}}}]\nfeeds: [{FEED}]", ["{dictionary: features.names}"]),
+        (f"where: [{{column: a, exists: perhaps}}]\nfeeds: [{FEED}]", ["where.0.exists: must be true or false"]),
         ("feeds: [{table: raw_users, columns: {user_id: {column: [a, [b]]}}}]", ["user_id.column", "list its keys"]),
-        ("feeds: [{table: raw_users, columns: {user_id: {first: []}}}]", ["user_id.first must have an entry"]),
+        (
+            "feeds: [{table: raw_users, columns: {user_id: {first: []}}}]",
+            ["user_id.first: list should have at least 1 item"],
+        ),
         ("feeds: [{table: raw_users, columns: {user_id: {column: a, otherwise: b}}}]", ["otherwise goes with values"]),
         (f"fields: {{a: {{first: [b, a]}}}}\nfeeds: [{FEED}]", ["fields.a is made from itself"]),
         (f"fields: {{a: {{column: b}}, b: {{column: a}}}}\nfeeds: [{FEED}]", ["fields.a is made from itself"]),
@@ -435,9 +492,9 @@ FEED = "{table: raw_users, columns: {user_id: id}}"
         (f"dates: {{at: {{either: [b]}}}}\nfeeds: [{FEED}]", ["'b' is read as a date", "add its format to dates"]),
         (f"dates: {{at: {{either: [at], format: iso}}}}\nfeeds: [{FEED}]", ["dates.at"]),
         (f"dates: {{at: {{column: b}}}}\nfeeds: [{FEED}]", ["dates.at", "say its format"]),
-        (f"format: xml\nfeeds: [{FEED}]", ["files[0].format must be 'csv', 'json_lines', 'json' or 'parquet'"]),
+        (f"format: xml\nfeeds: [{FEED}]", ["files.0.format: must be 'csv', 'json_lines', 'json' or 'parquet'"]),
         (f"format: csv\nrecords: a\nfeeds: [{FEED}]", ["records goes with format json, not csv"]),
-        (f"no_file: ignore\nfeeds: [{FEED}]", ["files[0].no_file must be 'empty_day' or 'error'"]),
+        (f"no_file: ignore\nfeeds: [{FEED}]", ["files.0.no_file: must be 'empty_day' or 'error'"]),
     ],
 )
 def test_a_mapping_that_cannot_be_used_says_where_and_what_is_allowed(tmp_path, text, said):
@@ -447,8 +504,8 @@ def test_a_mapping_that_cannot_be_used_says_where_and_what_is_allowed(tmp_path, 
         load(path)
 
     sentence = str(caught.value)
-    assert sentence.startswith(f"The mapping {path} cannot be used: ")
-    assert sentence.endswith(".")
+    assert sentence.startswith(f"{path}: ")
+    assert sentence.endswith("; correct it and run again.")
     assert len(sentence.splitlines()) == 1
     for words in said:
         assert words in sentence
@@ -477,7 +534,7 @@ def test_how_much_a_file_may_grow_is_a_number(tmp_path):
     path = written(tmp_path, f"feeds: [{FEED}]")
     path.write_text(path.read_text() + "\nmax_growth: much\n")
 
-    with pytest.raises(UserError, match="max_growth must be a whole number"):
+    with pytest.raises(UserError, match="max_growth: must be a whole number"):
         load(path)
 
 

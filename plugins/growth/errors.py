@@ -7,3 +7,8 @@ class UserError(Exception):
 
 class PassingError(UserError):
     """The same, where it may be over when one tries again."""
+
+
+def one_line(text: object) -> str:
+    """Text of a library or a file on one line, for the sentence of an error."""
+    return " ".join(str(text).split())

@@ -304,6 +304,15 @@ class Definitions(Strict):
             raise ValueError(f"health.features.target: there are only {len(self.features.names)} features")
         return self
 
+    def lists(self) -> dict[str, tuple[str, ...]]:
+        """The lists of values that a mapping can name, such as features.names."""
+        values = {f"{name}.{key}": value for name, section in self for key, value in section}
+        return {
+            name: tuple(value)
+            for name, value in values.items()
+            if isinstance(value, list | dict) and all(isinstance(v, str) for v in value)
+        }
+
 
 def load(path: Path = PATH) -> Definitions:
     """The definitions in the file. Raises UserError, one sentence, where it is missing, misspelt or out of range."""

@@ -10,8 +10,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from growth.errors import UserError
-
+from growth.errors import UserError, one_line
 
 Content = TypeVar("Content", bound=BaseModel)
 
@@ -30,7 +29,7 @@ def load(path: Path, what: str, model: type[Content], as_text: bool = False, con
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        problem = one_line(getattr(error, "problem", None) or error)
         raise UserError(f"The {what} {path} is not YAML{line} ({problem}): correct that line.") from None
     try:
         return model.model_validate(content, context=context)
@@ -87,7 +86,7 @@ def _sentence(model: type[BaseModel], error: ValidationError) -> str:
         case kind:
             problem = _PROBLEMS.get(kind) or first["msg"][0].lower() + first["msg"][1:]
     more = len(error.errors()) - 1
-    return f"{key}: {' '.join(problem.split())}" + (f" (and {more} more)" if more else "")
+    return f"{key}: {one_line(problem)}" + (f" (and {more} more)" if more else "")
 
 
 def _keys_at(model: type[BaseModel], place: tuple[int | str, ...]) -> str:

@@ -10,8 +10,7 @@ from fnmatch import translate
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from growth.errors import UserError
-from growth.sources.mapped.mapping import one_line
+from growth.errors import UserError, one_line
 
 
 class Place(Protocol):

@@ -38,8 +38,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from growth.errors import UserError
+from growth.language.definitions import Definitions
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED, UNMAPPED_COLUMNS
-from growth.sources.mapped.mapping import FieldPath, Input, day_form, load, placeholder
+from growth.sources.mapped.mapping import FieldPath, FilesEntry, day_form, load, placeholder
 from growth.sources.mapped.moments import day_of
 
 # pandas and pyarrow are imported where they are used: a process that only asks for the name of a source needs neither.
@@ -59,7 +60,7 @@ _DAYS_ONE_BY_ONE = 62
 class Found(NamedTuple):
     """A file of an input."""
 
-    each: Input
+    each: FilesEntry
     name: str
     """Its path below the place."""
     day: date | None
@@ -72,7 +73,7 @@ class Tally:
     def __init__(self) -> None:
         self.files: dict[str, Counter[str]] = {}
         """For each file how many rows were read (`rows`), landed in each table, mapped by no rule, left out."""
-        self._unseen: dict[str, tuple[Input, set[FieldPath]]] = {}
+        self._unseen: dict[str, tuple[FilesEntry, set[FieldPath]]] = {}
 
     def add(self, file: str, rows: Rows, made: Made, with_fields: bool) -> None:
         """Count some rows; with_fields searches them for the fields that the mapping reads."""
@@ -101,11 +102,11 @@ class Files:
     The mapping is read at once, raising UserError; the files when their rows are asked for.
     """
 
-    def __init__(self, mapping_path: str | Path, place: str | Path) -> None:
+    def __init__(self, mapping_path: str | Path, place: str | Path, words: Definitions | None = None) -> None:
         from growth.sources.places import place_of
 
         self._mapping_path = Path(mapping_path)
-        self.mapping = load(self._mapping_path)
+        self.mapping = load(self._mapping_path, words)
         self.place = place_of(place)
         self.name = self._mapping_path.stem
         self._days_of_files: dict[tuple[str, Any], tuple[str, str] | None] = {}
@@ -149,13 +150,13 @@ class Files:
             found += some
         return found
 
-    def _undated(self, each: Input) -> list[Found]:
+    def _undated(self, each: FilesEntry) -> list[Found]:
         names = self.place.matching(each.pattern)
         if not names and not self.mapping.may_be_missing(each):
             raise self._no_file(each.pattern)
         return [Found(each, name, None) for name in names]
 
-    def _dated(self, each: Input, first: date | None, last: date | None) -> list[Found]:
+    def _dated(self, each: FilesEntry, first: date | None, last: date | None) -> list[Found]:
         before, kind, form, behind = placeholder(each.pattern)
         if first is not None and last is not None and (last - first).days < _DAYS_ONE_BY_ONE:
             days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
@@ -263,7 +264,7 @@ class Files:
                     rows = _rows([row for _, row in some], found.each, part.is_nested)
                     yield [arrivals.last] * len(some), [number for number, _ in some], rows
 
-    def _rows(self, each: Input, part: Part, left: _Left) -> Iterator[tuple[Rows, int]]:
+    def _rows(self, each: FilesEntry, part: Part, left: _Left) -> Iterator[tuple[Rows, int]]:
         """The rows of a part, some at a time and no more than are left, with the number of the first of them."""
         from growth.sources.mapped.formats import expanded
 
@@ -292,7 +293,7 @@ class Files:
         if self.place.stamp(found.name) != before:
             raise UserError(f"{shown} changed while it was read: wait until it is whole, then run again.")
 
-    def _refuse_strange(self, each: Input, part: Part, rows: Rows) -> None:
+    def _refuse_strange(self, each: FilesEntry, part: Part, rows: Rows) -> None:
         """A file of objects has no header: it is another one's if no row has anything that keys are made from."""
         paths = each.key_paths()
         if not any(any(rows.of(path)) for path in paths):
@@ -302,7 +303,7 @@ class Files:
                 f" {self._mapping_path} makes ids: take the file away, or correct the mapping."
             )
 
-    def _refuse_unreadable(self, each: Input, part: Part, arrivals: _Arrivals) -> None:
+    def _refuse_unreadable(self, each: FilesEntry, part: Part, arrivals: _Arrivals) -> None:
         if arrivals.rows and not arrivals.last:
             form = each.dates[each.arrival]
             raise UserError(
@@ -311,7 +312,7 @@ class Files:
             )
 
 
-def _rows(rows: list[Row], each: Input, is_nested: bool) -> Rows:
+def _rows(rows: list[Row], each: FilesEntry, is_nested: bool) -> Rows:
     from growth.sources.mapped.values import Rows
 
     return Rows(rows, each, is_nested)

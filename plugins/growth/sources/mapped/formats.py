@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple, TypedDict
 
-from growth.errors import UserError
-from growth.sources.mapped.mapping import PARENT, FieldPath, Input, one_line
+from growth.errors import UserError, one_line
+from growth.sources.mapped.mapping import PARENT, FieldPath, FilesEntry
 from growth.sources.mapped.values import UNSTORABLE, Malformed, Number, Row, keys_of
 
 PIECE_ROWS = 5_000
@@ -42,7 +42,7 @@ class Part(NamedTuple):
     """Whether its fields may lie in one another."""
 
 
-def parts(name: str, shown: str, file: BinaryIO, size: int, each: Input, max_growth: int) -> Iterator[Part]:
+def parts(name: str, shown: str, file: BinaryIO, size: int, each: FilesEntry, max_growth: int) -> Iterator[Part]:
     """The parts of a file, each to be read to its end before the next. Raises UserError, also while it is read."""
     # All members of an archive together may grow as much as one file of its size.
     budget = _Budget(shown, size, max_growth)
@@ -63,7 +63,7 @@ def parts(name: str, shown: str, file: BinaryIO, size: int, each: Input, max_gro
                 yield _part(f"{name}/{member.filename}", f"{shown}/{member.filename}", watched, each, budget)
 
 
-def _part(name: str, shown: str, file: BinaryIO, each: Input, budget: _Budget) -> Part:
+def _part(name: str, shown: str, file: BinaryIO, each: FilesEntry, budget: _Budget) -> Part:
     plain = name.lower()
     data = file
     if plain.endswith(".gz"):
@@ -151,7 +151,7 @@ def _no_utf8(shown: str, byte: int) -> UserError:
 # --- CSV ---
 
 
-def _csv(data: BinaryIO, shown: str, each: Input) -> Iterator[list[Row]]:
+def _csv(data: BinaryIO, shown: str, each: FilesEntry) -> Iterator[list[Row]]:
     records = _records(_lines(data, shown))
     header, _ = next(records, ([], False))
     wanted = _columns_of(header, shown, each)
@@ -169,7 +169,7 @@ def _csv(data: BinaryIO, shown: str, each: Input) -> Iterator[list[Row]]:
     yield rows
 
 
-def _columns_of(header: list[str], shown: str, each: Input) -> list[tuple[str, int]]:
+def _columns_of(header: list[str], shown: str, each: FilesEntry) -> list[tuple[str, int]]:
     """The columns that are read, with their places. Raises UserError where one is missing or stands twice."""
     names = {keys_of(path, False)[0] for path in each.file_paths()}
     _refuse_missing(header, names, shown, each, lambda path: keys_of(path, False)[0])
@@ -177,7 +177,7 @@ def _columns_of(header: list[str], shown: str, each: Input) -> list[tuple[str, i
 
 
 def _refuse_missing(
-    header: list[str], names: set[str], shown: str, each: Input, top: Callable[[FieldPath], str]
+    header: list[str], names: set[str], shown: str, each: FilesEntry, top: Callable[[FieldPath], str]
 ) -> None:
     optional = set(each.optional or ())
     for choices in each.alternatives():
@@ -262,7 +262,7 @@ def _readable(line: str) -> list[str]:
 # --- JSON ---
 
 
-def _json_lines(data: BinaryIO, shown: str, each: Input) -> Iterator[list[Row]]:
+def _json_lines(data: BinaryIO, shown: str, each: FilesEntry) -> Iterator[list[Row]]:
     read = _line_reader(each)
     rest, done = b"", 0
     rows: list[Row] = []
@@ -293,7 +293,7 @@ def _json_lines(data: BinaryIO, shown: str, each: Input) -> Iterator[list[Row]]:
     yield rows
 
 
-def _line_reader(each: Input) -> Callable[[bytes], list[Row]]:
+def _line_reader(each: FilesEntry) -> Callable[[bytes], list[Row]]:
     """A function from lines to rows. Of the fields it makes only those that are wanted, where that is known before."""
     import msgspec
 
@@ -344,7 +344,7 @@ def _typed(tree: dict[str, Any]) -> Any:
     return TypedDict("Fields", fields, total=False)
 
 
-def _json(data: BinaryIO, shown: str, each: Input) -> Iterator[list[Row]]:
+def _json(data: BinaryIO, shown: str, each: FilesEntry) -> Iterator[list[Row]]:
     content = bytearray()
     for block in _blocks(data, shown):
         content += block
@@ -379,7 +379,7 @@ def _json(data: BinaryIO, shown: str, each: Input) -> Iterator[list[Row]]:
 # --- Parquet ---
 
 
-def _parquet(file: BinaryIO, shown: str, each: Input) -> Iterator[list[Row]]:
+def _parquet(file: BinaryIO, shown: str, each: FilesEntry) -> Iterator[list[Row]]:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple, Self
 
 from growth.language.raw import RAW_COLUMNS
-from growth.sources.mapped.mapping import Condition, Date, Feed, FieldPath, Input, Value
+from growth.sources.mapped.mapping import Condition, Date, Feed, FieldPath, FilesEntry, Value
 from growth.sources.mapped.moments import Moment, corrected, day_of, moment_reader
 
 Texts = list[str | None]
@@ -121,7 +121,7 @@ def _reader(date_format: str, zone: str | None) -> Callable[[str], Moment | None
 class Rows:
     """Some rows of a file, and what a mapping makes of them; each named value is made once."""
 
-    def __init__(self, rows: Sequence[Row], each: Input, is_nested: bool) -> None:
+    def __init__(self, rows: Sequence[Row], each: FilesEntry, is_nested: bool) -> None:
         self.rows = rows
         self.each = each
         self._is_nested = is_nested
@@ -331,7 +331,7 @@ def make(rows: Rows, batches: Sequence[Any]) -> Made:
     )
 
 
-def _feeds_of_malformed(each: Input) -> list[Feed]:
+def _feeds_of_malformed(each: FilesEntry) -> list[Feed]:
     """Where a row lands that cannot be read: in all tables that any row lands in, else in that of the first feed."""
     return [feed for feed in each.feeds if feed.takes_every_row] or [each.feeds[0]]
 

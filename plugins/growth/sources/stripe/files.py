@@ -35,11 +35,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from growth.errors import UserError
+from growth.errors import UserError, one_line
 from growth.language import definitions
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED, UNMAPPED_COLUMNS
 from growth.sources.mapped.formats import FREE_BYTES
-from growth.sources.mapped.mapping import one_line
 from growth.sources.places import Place, place_of
 from growth.sources.stripe.subscriptions import (
     CREATED,
