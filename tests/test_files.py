@@ -475,7 +475,7 @@ def test_a_column_that_one_file_of_json_lines_leaves_out_is_empty_there(deliver)
         ("u.csv", "id;created\n1;2\n", ["no column 'created'", "are id;created"]),
         ("u.csv", 'id,created,origin,"e\nmail"\n', ["no column 'mail'", "are id, created, origin, e mail"]),
         ("u.jsonl", '{"id": 1, "created": 2, "origin": 3}\n', ["No row of", "'iso'", "created is '2'"]),
-        ("u.jsonl", '{"ident": 1, "created": "2024-03-01"}\n', ["has no row with any of id,", "take the file away"]),
+        ("u.jsonl", '{"ident": 1, "created": "2024-03-01"}\n', ["has no row with any of id,", "remove the file"]),
         ("u.jsonl", "broken\n", ["has no row with any of id,", "correct the mapping"]),
         ("u.json", "broken\n", ["is no JSON document", "format: json_lines"]),
         ("u.json", '{"data": [{"id": 1}], "n": "x"}'[:-1], ["is no JSON document"]),

@@ -20,7 +20,7 @@ from pyarrow.parquet import write_table
 from growth.errors import UserError
 from growth.language import definitions
 from growth.language.raw import RAW_COLUMNS, UNMAPPED
-from growth.sources import absolute_places, open_source, places_of
+from growth.sources import absolute_locations, locations_of, open_source
 from growth.sources.mapped.files import Files
 from growth.sources.mapped.mapping import load
 from growth.sources.mapped.moments import moment_reader
@@ -575,13 +575,13 @@ def test_several_sources_are_one_whose_files_are_told_apart(tmp_path):
 
 def test_where_several_sources_are(tmp_path):
     names = ["segment", "stripe"]
-    assert places_of("/a,b", names) == {"segment": "/a,b", "stripe": "/a,b"}
-    assert places_of("stripe=s3://x/y=z,segment=/a,b", names) == {"stripe": "s3://x/y=z", "segment": "/a,b"}
-    assert absolute_places("stripe=s3://x,segment=a", names, tmp_path) == f"stripe=s3://x,segment={tmp_path}/a"
-    assert absolute_places("a", names, tmp_path) == f"{tmp_path}/a"
-    assert absolute_places("s3://x/y", names, tmp_path) == "s3://x/y"
+    assert locations_of("/a,b", names) == {"segment": "/a,b", "stripe": "/a,b"}
+    assert locations_of("stripe=s3://x/y=z,segment=/a,b", names) == {"stripe": "s3://x/y=z", "segment": "/a,b"}
+    assert absolute_locations("stripe=s3://x,segment=a", names, tmp_path) == f"stripe=s3://x,segment={tmp_path}/a"
+    assert absolute_locations("a", names, tmp_path) == f"{tmp_path}/a"
+    assert absolute_locations("s3://x/y", names, tmp_path) == "s3://x/y"
     with pytest.raises(UserError, match="say segment=<place>,stripe=<place>"):
-        places_of("x,segment=/a", names)
+        locations_of("x,segment=/a", names)
 
 
 def test_the_name_of_a_source_costs_no_large_import(tmp_path):

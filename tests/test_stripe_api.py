@@ -20,9 +20,12 @@ from worlds import Warehouse
 
 from growth.errors import UserError
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS
-from growth.sources.stripe.api import Client, StripeApi, base_of, client_of_connection, open_api
-from growth.sources.stripe.files import parse
-from growth.sources.stripe.subscriptions import load_settings, state_of
+from growth.sources import open_source
+from growth.sources.stripe.api import StripeApi
+from growth.sources.stripe.client import Client, base_of, client_of_connection
+from growth.sources.stripe.objects import parse
+from growth.sources.stripe.settings import load_settings
+from growth.sources.stripe.subscriptions import state_of
 
 SETTINGS = load_settings()
 DAY = date(2025, 3, 10)
@@ -274,7 +277,7 @@ def test_an_event_that_stripe_shows_late_lands_with_the_next_day(world: World) -
 
 def test_a_day_that_is_not_over_is_refused(world: World) -> None:
     assert sentence_of(lambda: world.rows(DAY)) == (
-        "The day 2025-03-10 is not over in UTC, and Stripe may say more of it: run 2025-03-09 or wait."
+        "The day 2025-03-10 is not over in UTC, so Stripe may report more of it: run 2025-03-09 or wait."
     )
     assert world.server.requests == []
 
@@ -489,7 +492,7 @@ def test_a_list_that_never_ends_is_one_sentence(world: World, trouble: str) -> N
         world.account.create(subscription(f"sub_{number:03}", since=at("2024-06-01") + number))
     setattr(world.server, trouble, True)
     sentence = sentence_of(lambda: world.rows(YESTERDAY))
-    assert "says that its list /v1/subscriptions goes on, and gives nothing new of it" in sentence
+    assert "says that its list /v1/subscriptions goes on, but gives nothing new after" in sentence
     assert len(world.server.requests) < 6
     assert list(world.folder.glob("*")) == []
 
@@ -613,14 +616,14 @@ def test_a_person_is_forgotten_in_all_that_is_kept(world: World) -> None:
         world.account.change(name, at(DAY), items=dearer(9900))
     world.today = DAY + timedelta(days=1)
     before += world.rows(DAY)
-    assert world.source().forget({"u-1"}) == 2 + 1
+    assert world.source().archives[0].forget({"u-1"}) == 2 + 1
     assert "u-1" not in kept_text(world)
     assert "cus_1" not in kept_text(world)
     asked = len(world.server.requests)
     after = world.rows(YESTERDAY, DAY)
     assert sorted(after, key=str) == sorted((row for row in before if row[1] == "sub_2"), key=str)
     assert len(world.server.requests) == asked
-    assert world.source().forget({"nobody"}) == 0
+    assert world.source().archives[0].forget({"nobody"}) == 0
 
 
 # --- Whole roads ---
@@ -715,7 +718,7 @@ def test_a_worker_whose_folder_is_empty_lands_no_new_beginning(
     assert before
     for kept in world.folder.iterdir():
         kept.unlink()
-    with pytest.raises(UserError, match="holds nothing of what it kept: name the folder that all workers share"):
+    with pytest.raises(UserError, match="archive on this worker is empty: name the folder that all workers share"):
         there.run(DAY)
     assert there.query("select * from raw_subscriptions") == before
     assert not list(world.folder.glob("subscriptions-*"))
@@ -734,7 +737,13 @@ def test_the_key_and_another_base_come_from_the_airflow_connection(
     host, _, port = world.server.base.removeprefix("http://").partition(":")
     parts = {"conn_type": "http", "password": KEY, "host": host, "port": int(port), "schema": "http"}
     monkeypatch.setenv("AIRFLOW_CONN_STRIPE", json.dumps(parts))
-    source = open_api("stripe_api", "/files/of/others", {"SAAS_GROWTH_STRIPE_FOLDER": str(tmp_path / "kept")})
+    source = open_source(
+        {
+            "SAAS_GROWTH_SOURCE": "stripe_api",
+            "SAAS_GROWTH_SOURCE_PATH": "/files/of/others",
+            "SAAS_GROWTH_STRIPE_FOLDER": str(tmp_path / "kept"),
+        }
+    )
     day = datetime.now(UTC).date() - timedelta(days=1)
     world.server.now = at(day + timedelta(days=1))
     frames = list(source.pieces(day, day))
@@ -778,8 +787,8 @@ def test_opening_the_source_asks_nobody_and_imports_no_library(tmp_path: Path) -
     import subprocess
 
     script = (
-        "import sys; from growth.sources.stripe.api import open_api;"
-        " s = open_api('stripe_api', '', {'SAAS_GROWTH_STRIPE_FOLDER': sys.argv[1]});"
+        "import sys; from growth.sources import open_source;"
+        " s = open_source({'SAAS_GROWTH_SOURCE': 'stripe_api', 'SAAS_GROWTH_STRIPE_FOLDER': sys.argv[1]});"
         " s.name, s.first_day, s.last_day; print([m for m in ('stripe', 'pandas', 'airflow') if m in sys.modules])"
     )
     plugins = str(Path(__file__).parents[1] / "plugins")

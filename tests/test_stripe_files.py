@@ -17,16 +17,19 @@ from worlds import Batches, Warehouse
 
 from growth.errors import UserError
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS
-from growth.sources.stripe import files as stripe_files
-from growth.sources.stripe.files import StripeFiles, open_exports
-from growth.sources.stripe.subscriptions import CREATED, DELETED, UPDATED, load_settings
+from growth.sources import open_source
+from growth.sources.contract import Source
+from growth.sources.stripe import exports
+from growth.sources.stripe.events import CREATED, DELETED, UPDATED
+from growth.sources.stripe.exports import StripeExports
+from growth.sources.stripe.settings import load_settings
 
 JAN = date(2025, 1, 31)
 FEB = date(2025, 2, 28)
 SETTINGS = load_settings()
 
 
-class WithUsers:
+class WithUsers(Source):
     """A source and, on its first day, a user for everybody whom it names: subscriptions alone show nothing."""
 
     def __init__(self, source: Any, users: list[str], signup: date) -> None:
@@ -60,7 +63,7 @@ def page(*subscriptions: Any, has_more: bool = False) -> dict[str, Any]:
 
 def read(folder: Path, first: date | None = None, last: date | None = None, **changes: Any) -> dict[str, pd.DataFrame]:
     """All batches of some days, or all, table by table."""
-    source = StripeFiles(folder, SETTINGS.model_copy(update=changes))
+    source = StripeExports(folder, SETTINGS.model_copy(update=changes))
     pieces = list(source.pieces(first or source.first_day, last or source.last_day))
     tables = {table for piece in pieces for table in piece}
     return {t: pd.concat([piece[t] for piece in pieces if t in piece], ignore_index=True) for t in tables}
@@ -88,7 +91,7 @@ def test_the_batch_of_a_list_is_the_day_in_its_name_and_of_an_event_the_day_it_w
     rows = read(tmp_path)["raw_subscriptions"]
     assert list(rows["batch_date"]) == ["2025-01-31", "2025-02-03", "2025-02-04"]
     assert list(rows["source_file"]) == ["subscriptions-2025-01-31.json", "events.jsonl", "deep/20250204.jsonl.gz"]
-    source = StripeFiles(tmp_path)
+    source = StripeExports(tmp_path)
     assert (source.name, source.first_day, source.last_day) == ("stripe", JAN, date(2025, 2, 4))
 
 
@@ -111,12 +114,12 @@ def test_a_batch_does_not_depend_on_the_days_that_are_read_with_it(tmp_path: Pat
     put(tmp_path, "events.jsonl", *account.events)
     put(tmp_path, f"subscriptions-{JAN}.json", page(*account.subscriptions.values()))
     whole = read(tmp_path)
-    source = StripeFiles(tmp_path)
+    source = StripeExports(tmp_path)
     for table in ("raw_subscriptions", "raw_links"):
         singly = []
         for n in range((source.last_day - source.first_day).days, -1, -1):
             day = source.first_day + timedelta(days=n)
-            singly += [piece[table] for piece in StripeFiles(tmp_path).pieces(day, day)]
+            singly += [piece[table] for piece in StripeExports(tmp_path).pieces(day, day)]
         again = pd.concat(singly).sort_values(list(ARRIVAL_COLUMNS), ignore_index=True)
         pd.testing.assert_frame_equal(again, whole[table].sort_values(list(ARRIVAL_COLUMNS), ignore_index=True))
 
@@ -322,7 +325,7 @@ def test_files_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
     assert "is not UTF-8" in with_file(f"{JAN}.jsonl", b'{"a": "\xff"}\n')
     assert "is not JSON" in with_file(f"{JAN}.json", b'{"object": "list", "data": [')
     assert "No object of" in with_file(f"{JAN}.jsonl", b"this\nis\nno JSON\n")
-    assert "DATA=<folder>" in sentence_of(lambda: open_exports("stripe", "", {}))
+    assert "DATA=<folder>" in sentence_of(lambda: open_source({"SAAS_GROWTH_SOURCE": "stripe"}))
 
 
 def test_a_file_that_unpacks_without_end_is_one_sentence(tmp_path: Path) -> None:
@@ -337,21 +340,21 @@ def test_a_file_that_changes_while_it_is_read_is_one_sentence(tmp_path: Path, mo
     def parse_and_write(text: str) -> Any:
         with path.open("a") as file:
             file.write(json.dumps(subscription("sub_3")) + "\n")
-        monkeypatch.setattr(stripe_files, "parse", parse)
+        monkeypatch.setattr(exports, "parse", parse)
         return parse(text)
 
-    parse = stripe_files.parse
-    monkeypatch.setattr(stripe_files, "parse", parse_and_write)
-    assert "changed while it was read: wait until it is whole" in sentence_of(lambda: read(tmp_path))
+    parse = exports.parse
+    monkeypatch.setattr(exports, "parse", parse_and_write)
+    assert "changed while it was read: wait until it is complete" in sentence_of(lambda: read(tmp_path))
 
 
 def test_exports_in_an_object_store_are_read_like_those_in_a_folder(tmp_path: Path) -> None:
     put(tmp_path, f"deep/{JAN}.jsonl.gz", subscription("sub_1"))
     put(tmp_path, "events.json", [event(CREATED, at("2025-02-03"), subscription("sub_2"))])
-    source = StripeFiles(f"file://{tmp_path}", SETTINGS)
+    source = StripeExports(f"file://{tmp_path}", SETTINGS)
     pieces = list(source.pieces(source.first_day, source.last_day))
     assert [list(piece["raw_subscriptions"]["subscription_id"]) for piece in pieces] == [["sub_1"], ["sub_2"]]
-    assert sentence_of(lambda: StripeFiles("file:///none/such", SETTINGS).first_day)
+    assert sentence_of(lambda: StripeExports("file:///none/such", SETTINGS).first_day)
 
 
 def test_json_lines_under_the_name_of_json_are_read(tmp_path: Path) -> None:
@@ -372,7 +375,7 @@ def sample_folder(shared_data: Path, folder: Path) -> Path:
 def test_the_sample_lands_with_the_published_sums(
     shared_data: Path, tmp_path: Path, warehouse: Callable[..., Warehouse]
 ) -> None:
-    source = open_exports("stripe", str(sample_folder(shared_data, tmp_path / "exports")), {})
+    source = StripeExports(sample_folder(shared_data, tmp_path / "exports"))
     users = sorted({u for p in source.pieces(JAN, JAN) for u in p["raw_subscriptions"]["user_id"]})
     there = warehouse(WithUsers(source, users, date(2025, 1, 1)))
     there.run(JAN)
@@ -426,7 +429,7 @@ def test_cut_into_days_and_landed_in_any_order_and_twice_it_gives_the_same(
     users = [s["customer"] for s in account.subscriptions.values()]
 
     def source() -> WithUsers:
-        return WithUsers(StripeFiles(tmp_path / "exports"), users, date(2025, 1, 1))
+        return WithUsers(StripeExports(tmp_path / "exports"), users, date(2025, 1, 1))
 
     first, last = source().first_day, source().last_day
     at_once, day_by_day = warehouse(source()), warehouse(source())

@@ -16,25 +16,12 @@ from stripe_server import at, coupon, discount, event, item, items, price, subsc
 
 from growth.errors import UserError
 from growth.language import definitions
-from growth.sources.stripe import money
-from growth.sources.stripe.files import parse
-from growth.sources.stripe.subscriptions import (
-    CREATED,
-    DELETED,
-    SETTINGS_PATH,
-    UPDATED,
-    Settings,
-    change_of,
-    in_order,
-    is_wanted,
-    link_of,
-    load_settings,
-    price_of,
-    state_of,
-    states_behind,
-    states_of_changes,
-    undone,
-)
+from growth.sources.stripe.events import CREATED, DELETED, UPDATED, change_of, in_order, states_of_changes, undone
+from growth.sources.stripe.objects import parse
+from growth.sources.stripe.prices import exponent, price_of
+from growth.sources.stripe.settings import PATH as SETTINGS_PATH
+from growth.sources.stripe.settings import Settings, load_settings
+from growth.sources.stripe.subscriptions import is_wanted, link_of, state_of, states_behind
 
 SETTINGS = load_settings()
 NOW = at("2025-02-15")
@@ -50,7 +37,7 @@ def minor_units(each: dict[str, Any], using: Settings = SETTINGS) -> Decimal:
     state, _ = state_of(each, NOW, using)
     if not is_wanted(each, using) or RULES[state.status] != "paying":
         return Decimal(0)
-    return Decimal(state.mrr).scaleb(money.exponent(state.currency))
+    return Decimal(state.mrr).scaleb(exponent(state.currency))
 
 
 def mrr(*each: dict[str, Any], using: Settings = SETTINGS, **more: Any) -> str | None:
@@ -532,17 +519,17 @@ def written(tmp_path: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"coupon": "all"}, "coupon: is no key that is known there"),
-        ({"coupons": "some"}, "coupons: input should be 'forever' or 'all'"),
+        ({"coupon": "all"}, "coupon: is not a known key: use one of coupons, mode"),
+        ({"coupons": "some"}, "coupons: must be 'forever' or 'all'"),
         ({"user_id": ...}, "user_id: is missing"),
-        ({"plans": {"price_1": "Platinum"}}, "plans: the dictionary has no 'Platinum': say one of Enterprise, Other"),
+        ({"plans": {"price_1": "Platinum"}}, "plans: the dictionary has no 'Platinum': use one of Enterprise, Other"),
         ({"statuses": {"active": "alive"}}, "statuses: the dictionary has no 'alive'"),
     ],
 )
 def test_a_mistake_in_the_settings_is_one_sentence(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
     path = written(tmp_path, **changes)
     with pytest.raises(UserError) as raised:
-        load_settings(path, definitions.load())
+        load_settings(path)
     assert str(raised.value).startswith(f"{path}: {sentence}")
     assert "\n" not in str(raised.value)
 
@@ -551,9 +538,9 @@ def test_settings_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"stripe.yaml cannot be read \(No such file"):
         load_settings(tmp_path / "stripe.yaml")
     (tmp_path / "stripe.yaml").write_text("mode: live\n plans: [\n")
-    with pytest.raises(UserError, match=r"stripe.yaml line 2 are not YAML: mend that line"):
+    with pytest.raises(UserError, match=r"stripe.yaml is not YAML at line 2 .*: correct that line"):
         load_settings(tmp_path / "stripe.yaml")
 
 
 def test_the_shipped_settings_fit_the_dictionary() -> None:
-    assert load_settings(words=definitions.load()).mode == "live"
+    assert load_settings().mode == "live"

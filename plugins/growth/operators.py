@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import time
 from collections.abc import Iterator
@@ -289,6 +290,9 @@ def land_batches(**context: Any) -> None:
         hold(connection, context)
         prepare(connection, sql())
         rebuild = bool(context["params"].get("rebuild"))
+        # What is loaded so far lives until the process ends. Taking it out of garbage collections, which the many rows
+        # cause, saves about a quarter of the CPU time of reading files.
+        gc.freeze()
         landed = land(connection, sql(), open_source(), run_days, run_of(context), rebuild, emails.chosen())
         write_down_seconds(connection, context, landed.sql_seconds)
     print(f"{run_days.first} to {run_days.last}: " + ", ".join(f"{n} rows of {t}" for t, n in landed.rows.items()))
@@ -317,26 +321,20 @@ def verify_warehouse() -> None:
 
 def erase_people(**context: Any) -> None:
     """Erase the people that the run names; its log says who asked, why, and how much there was."""
-    from growth.sources import open_source
+    from growth.sources import archives_to_erase, open_source
     from growth.warehouse.erase import asked_for, erase
 
     params = context["params"]
     with for_people(), closing(connect()) as connection:
         users = asked_for(params["users"])
-        source = open_source()
-        (keeps,) = connection.execute(
-            "select count(*) from raw_batches where source_name like '%stripe_api%'"
-        ).fetchone()
-        if keeps and not hasattr(source, "forget"):
-            raise UserError(
-                "What Stripe said of these people is kept in files: name the source with SOURCE=stripe_api."
-            )
+        landed = connection.execute("select distinct source_name from raw_batches").fetchall()
+        archives = archives_to_erase(open_source(), [name for (name,) in landed])
         print(f"Asked for by {params['asked_by']}: {params['reason']}")
         hold(connection, context)
         prepare(connection, sql())
         found = erase(place(), connection, sql(), users, run_of(context))
-        if hasattr(source, "forget"):
-            source.forget(found.ids)
+        for archive in archives:
+            archive.forget(found.ids)
     print(f"Erased: {len(users)} people with {len(found.ids)} ids in {found.rows} raw rows")
 
 

@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from growth import emails
@@ -20,9 +19,8 @@ from growth.errors import UserError
 from growth.language import definitions
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED
 from growth.language.sql import Sql
-from growth.sources import Source, open_source
-from growth.sources.mapped.files import Files, Tally
-from growth.sources.together import Together, prefixed
+from growth.sources import open_source
+from growth.sources.contract import Sample, Source
 from growth.warehouse.landing import land, prepare
 
 if TYPE_CHECKING:
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 
 ROWS = 20_000
 """So many rows of each kind of file are read."""
-FIRST_DAYS = timedelta(days=30)
-"""Of a source that has no files, the rows of so many days are read."""
 FILES = 12
 NAMES = 40
 LONGEST_SPAN = timedelta(days=36_500)
@@ -42,9 +38,7 @@ KINDS = {"raw_events": "event_type", "raw_subscriptions": "status"}
 
 def preview(environment: Mapping[str, str] = os.environ) -> int:
     """Print what the source of the environment would land. Raises UserError."""
-    with TemporaryDirectory() as folder:
-        # What a source keeps of an API is forgotten here.
-        sample = Sample(open_source({**environment, "SAAS_GROWTH_STRIPE_FOLDER": folder}))
+    sample = SampledSource(open_source(environment))
     protect = emails.chosen(environment)
     words = definitions.load()
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
@@ -56,15 +50,16 @@ def preview(environment: Mapping[str, str] = os.environ) -> int:
     return 0
 
 
-class Sample:
-    """The first rows that a source hands out, as a source."""
+class SampledSource(Source):
+    """A sample of a source, as a source."""
 
     last_day = None
 
     def __init__(self, source: Source) -> None:
         self.name = source.name
-        self.tallies: dict[str, Tally] = {}
-        self._pieces = list(self._read(source, ""))
+        yesterday = datetime.now(UTC).date() - timedelta(days=1)
+        self.samples = source.sample(ROWS, yesterday)
+        self._pieces = [piece for each in self.samples for piece in each.pieces]
         days = {day for piece in self._pieces for table in RAW_COLUMNS for day in _days(piece, table)}
         days |= {day for piece in self._pieces for day in _days(piece, UNMAPPED)}
         if not days:
@@ -84,26 +79,6 @@ class Sample:
         """All of the sample."""
         yield from self._pieces
 
-    def _read(self, source: Source, before: str) -> Iterator[Mapping[str, pd.DataFrame]]:
-        if isinstance(source, Together):
-            for name, each in source.sources.items():
-                for piece in self._read(each, f"{name}/"):
-                    yield prefixed(name, piece)
-            return
-        tally = self.tallies[before] = Tally()
-        if isinstance(source, Files):
-            yield from source.sample(ROWS, tally)
-            return
-        left = ROWS
-        first = source.first_day
-        yesterday = datetime.now(UTC).date() - timedelta(days=1)
-        last = min(source.last_day or yesterday, first + FIRST_DAYS)
-        for piece in source.pieces(first, max(first, last)):
-            yield {name: frame.head(left) for name, frame in piece.items()}
-            left -= max(len(frame) for frame in piece.values())
-            if left <= 0:
-                return
-
 
 def _days(piece: Mapping[str, pd.DataFrame], name: str) -> set[str]:
     return set(piece[name]["batch_date"]) if name in piece else set()
@@ -112,7 +87,7 @@ def _days(piece: Mapping[str, pd.DataFrame], name: str) -> set[str]:
 # --- The page
 
 
-def _page(connection: sqlite3.Connection, sample: Sample, limit: float) -> list[str]:
+def _page(connection: sqlite3.Connection, sample: SampledSource, limit: float) -> list[str]:
     days = (
         f"{sample.first_day} to {sample.latest_day}" if sample.first_day < sample.latest_day else f"{sample.first_day}"
     )
@@ -120,14 +95,14 @@ def _page(connection: sqlite3.Connection, sample: Sample, limit: float) -> list[
         f"Preview of {_plain(sample.name, 40)}: the first {ROWS:,} rows of each kind of file. Nothing was written."
     ]
     lines += [f"They arrived on {days}." if sample.first_day == sample.latest_day else f"They arrived from {days}."]
-    for before, tally in sample.tallies.items():
-        if tally.files:
-            lines += ["", "Which file feeds which table", *_files(before, tally)]
+    for each in sample.samples:
+        if each.files:
+            lines += ["", "Which file feeds which table", *_files(each)]
     for name in RAW_COLUMNS:
         lines += _three_rows(connection, name)
     lines += _events_without_rule(connection)
-    for tally in sample.tallies.values():
-        lines += _missing_fields(tally)
+    for each in sample.samples:
+        lines += _missing_fields(each)
     lines += _rejected(connection, limit)
     return lines
 
@@ -144,16 +119,16 @@ def _end(text: str, longest: int) -> str:
     return shown if len(shown) <= longest else "..." + shown[3 - longest :]
 
 
-def _files(before: str, tally: Tally) -> list[str]:
-    fed = [name for name in RAW_COLUMNS if any(counts[name] for counts in tally.files.values())]
-    others = [what for what in ("unmapped", "left out") if any(counts[what] for counts in tally.files.values())]
+def _files(sample: Sample) -> list[str]:
+    fed = [name for name in RAW_COLUMNS if any(counts[name] for counts in sample.files.values())]
+    others = [what for what in ("unmapped", "left out") if any(counts[what] for counts in sample.files.values())]
     columns = ["rows", *fed, *others]
     rows = [
-        [_end(before + file, 30), *(f"{counts[column]:,}" for column in columns)]
-        for file, counts in list(tally.files.items())[:FILES]
+        [_end(file, 30), *(f"{counts[column]:,}" for column in columns)]
+        for file, counts in list(sample.files.items())[:FILES]
     ]
     headers = ["file", "rows", *fed, *({"unmapped": "no rule", "left out": "left out"}[what] for what in others)]
-    more = len(tally.files) - FILES
+    more = len(sample.files) - FILES
     return [*table(headers, rows), *([f"and {more:,} more files"] if more > 0 else [])]
 
 
@@ -193,11 +168,8 @@ def _events_without_rule(connection: sqlite3.Connection) -> list[str]:
     ]
 
 
-def _missing_fields(tally: Tally) -> list[str]:
-    found = [
-        [_plain(path if isinstance(path, str) else " > ".join(path), 50), _plain(pattern, 44)]
-        for pattern, path in tally.missing()
-    ]
+def _missing_fields(sample: Sample) -> list[str]:
+    found = [[_plain(field, 50), _plain(pattern, 44)] for pattern, field in sample.missing]
     if not found:
         return []
     return ["", "Fields that the mapping reads and no row had", *table(["field", "in files like"], found)]

@@ -21,7 +21,8 @@ from growth.engines import SUFFIXES, Place, place_of
 from growth.errors import UserError
 from growth.language import definitions
 from growth.local_airflow.environment import airflow_command, airflow_environment, prepare_airflow
-from growth.sources import Source, absolute_places, open_source
+from growth.sources import absolute_locations, open_source
+from growth.sources.contract import Source
 from growth.warehouse.erase import asked_for
 from growth.warehouse.landing import connecting, refuse_other_source
 
@@ -108,7 +109,7 @@ def _base(root: Path, place: Place) -> dict[str, str]:
     base["SAAS_GROWTH_HELD_BY"] = "make run"
     if folder := base.get("SAAS_GROWTH_SOURCE_PATH"):
         names = (base.get("SAAS_GROWTH_SOURCE") or "synthetic").split(",")
-        base["SAAS_GROWTH_SOURCE_PATH"] = absolute_places(folder, names, root)
+        base["SAAS_GROWTH_SOURCE_PATH"] = absolute_locations(folder, names, root)
     return base
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from growth.errors import UserError
 from growth.local_airflow.api import how_to_log_in
-from growth.local_airflow.environment import write_private
+from growth.private_file import write_private
 
 # Bytes of each secret. A signature with SHA-512 wants as many as it has itself, a Fernet key has exactly 32.
 SECRET_BYTES = {

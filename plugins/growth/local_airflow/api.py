@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from growth.errors import UserError
-from growth.local_airflow.environment import write_private
+from growth.private_file import write_private
 
 # Calls to this machine go past any proxy.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

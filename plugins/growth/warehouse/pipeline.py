@@ -8,7 +8,7 @@ from typing import Any
 from growth.days import Days
 from growth.language.models import LAYERS, tables
 from growth.language.sql import Sql
-from growth.sources import Source
+from growth.sources.contract import Source
 from growth.warehouse.checks import run_checks
 from growth.warehouse.landing import computes_everything, drop_obsolete_columns, land, prepare, run_script
 
