@@ -92,6 +92,9 @@ def test_tables_that_are_not_there_leave_out_what_they_say(tmp_path: Path) -> No
     assert rows(tmp_path)[0][1:5] == ("sub_1", "cus_1", "active", "100")
     counts = next(StripeFivetran(tmp_path, SETTINGS).pieces(DAY, DAY))["unmapped_events"]
     assert list(counts["event_name"]) == ["price plan_1 has no amount: counts nothing"]
+    # Without prices there is no currency either, so that staging rejects the row.
+    (tmp_path / "price.csv").unlink()
+    assert rows(tmp_path)[0][1:6] == ("sub_1", "cus_1", "active", None, None)
 
 
 def test_files_are_known_by_the_name_of_their_table(tmp_path: Path) -> None:

@@ -6,14 +6,15 @@ import pickle
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED, UNMAPPED_COLUMNS
 from growth.sources.mapped.mapping import FieldPath, FilesEntry
 from growth.sources.mapped.moments import day_of
 from growth.sources.mapped.values import Mapped, Row, Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class RowLimit:
@@ -104,6 +105,8 @@ class RawRows:
 
     def take(self) -> dict[str, pd.DataFrame]:
         """All of them as a piece; none are left."""
+        import pandas as pd
+
         # Columns of plain objects, because pandas' own text columns would turn None into NaN.
         frames = {
             table: pd.DataFrame(columns, dtype=object).astype({"source_row": "int64"})

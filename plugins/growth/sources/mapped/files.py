@@ -36,16 +36,16 @@ from growth.errors import UserError
 from growth.language.definitions import Definitions
 from growth.sources.contract import Sample, Source
 from growth.sources.file_stores import open_store
+from growth.sources.mapped import formats
+from growth.sources.mapped.buffers import Arrivals, RawRows, RowLimit, RowsOnDisk, Tally
 from growth.sources.mapped.finding import Finder, FoundFile
+from growth.sources.mapped.formats import Part
 from growth.sources.mapped.mapping import FilesEntry, load
+from growth.sources.mapped.values import Rows, map_rows
 
-# Modules that need pandas or pyarrow are imported in functions: asking a source for its name needs neither.
+# pandas and pyarrow are imported where they are used: asking a source for its name needs neither.
 if TYPE_CHECKING:
     import pandas as pd
-
-    from growth.sources.mapped.buffers import Arrivals, RowLimit, Tally
-    from growth.sources.mapped.formats import Part
-    from growth.sources.mapped.values import Rows
 
 # Raw rows of one table that are handed out together.
 PIECE_ROWS = 50_000
@@ -78,8 +78,6 @@ class Files(Source):
 
     def sample(self, rows: int, yesterday: date) -> list[Sample]:
         """So many rows of each entry of the mapping, from its latest files."""
-        from growth.sources.mapped.buffers import Tally
-
         tally = Tally()
         pieces = []
         everything = self._finder.files()
@@ -107,8 +105,6 @@ class Files(Source):
 
     def _arrivals(self, file: FoundFile) -> tuple[str, str] | None:
         """The first and the last day on which a row of a file arrived; None if it has no row."""
-        from growth.sources.mapped.buffers import Arrivals, RowLimit
-
         days: set[str] = set()
         for part in self._parts(file):
             arrivals = Arrivals()
@@ -122,9 +118,6 @@ class Files(Source):
         self, files: list[FoundFile], first: str, last: str, rows: int | None = None, tally: Tally | None = None
     ) -> Iterator[dict[str, pd.DataFrame]]:
         """The batches from first to last of some files, up to so many rows."""
-        from growth.sources.mapped.buffers import RawRows, RowLimit
-        from growth.sources.mapped.values import map_rows
-
         raw_rows = RawRows()
         limit = RowLimit(rows)
         for file in files:
@@ -145,8 +138,6 @@ class Files(Source):
         self, file: FoundFile, part: Part, first: str, last: str, limit: RowLimit
     ) -> Iterator[tuple[list[str], list[int], Rows]]:
         """The rows of a part whose batches lie between two days, with their batches and numbers."""
-        from growth.sources.mapped.buffers import Arrivals, RowsOnDisk
-        from growth.sources.mapped.values import Rows
 
         if file.day:
             for rows, start in self._rows(file.entry, part, limit):
@@ -167,12 +158,9 @@ class Files(Source):
 
     def _rows(self, entry: FilesEntry, part: Part, limit: RowLimit) -> Iterator[tuple[Rows, int]]:
         """The rows of a part, some at a time, with the number of the first of them."""
-        from growth.sources.mapped.formats import expanded
-        from growth.sources.mapped.values import Rows
-
         number = 1
         for some in part.rows:
-            some = limit.take(expanded(some, entry.rows))
+            some = limit.take(formats.expanded(some, entry.rows))
             if not some:
                 continue
             rows = Rows(some, entry, part.is_nested)
@@ -185,12 +173,10 @@ class Files(Source):
 
     def _parts(self, file: FoundFile) -> Iterator[Part]:
         """The parts of a file, which must not change until the last one has been read."""
-        from growth.sources.mapped.formats import parts
-
         shown = self._store.shown(file.name)
         with self._store.unchanged(file.name) as data:
             size = self._store.size(file.name)
-            yield from parts(file.name, shown, data, size, file.entry, self.mapping.max_growth)
+            yield from formats.parts(file.name, shown, data, size, file.entry, self.mapping.max_growth)
 
     def _refuse_strange(self, entry: FilesEntry, part: Part, rows: Rows) -> None:
         """JSON has no header: a file in whose first rows no key has a value is for another mapping."""

@@ -66,12 +66,9 @@ def _part(name: str, shown: str, file: BinaryIO, entry: FilesEntry, budget: Budg
         plain = plain.removesuffix(".gz")
         data = budget.unpacked(file)
     kind = entry.format or _SUFFIXES.get(plain.rsplit("/", 1)[-1].rpartition(".")[2])
-    if kind == "csv":
-        return Part(name, _readable_rows(shown, _csv(data, shown, entry)), False)
-    if kind == "json_lines":
-        return Part(name, _readable_rows(shown, _json_lines(data, shown, entry)), True)
-    if kind == "json":
-        return Part(name, _readable_rows(shown, _json(data, shown, entry)), True)
+    readers = {"csv": _csv, "json_lines": _json_lines, "json": _json}
+    if kind in readers:
+        return Part(name, _readable_rows(shown, readers[kind](data, shown, entry)), kind != "csv")
     if kind == "parquet":
         if data is not file or not file.seekable():
             raise UserError(f"{shown} is Parquet in an archive: deliver it as it is, Parquet is compressed itself.")

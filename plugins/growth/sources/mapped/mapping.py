@@ -1,25 +1,7 @@
 """A mapping says which files feed which raw table, and which of their fields becomes which column.
 
 It is a file `include/sources/<name>.yaml`, where `<name>` is the name of the source. Every value in it is text, also
-one that looks like a number or a flag, and nothing is evaluated. docs/own_data.md explains each key.
-
-    files:
-      - pattern: "calls/{date}/*.jsonl.gz"      # below the source's folder; {date} is the batch of the file's rows
-        where:                                  # only these rows count
-          - {column: type, in: [track, identify]}
-        dates: {timestamp: iso}                 # how a field writes a day or a moment
-        fields: {campaign: {first: [context.campaign.name, properties.campaign]}}    # named values
-        feeds:                                  # one row of the file becomes one row of each of these tables
-          - table: raw_events
-            event: event                        # the field with the name of the event
-            rules:                              # events that no rule maps are counted but do not land
-              - {event: Signed Up, type: signup}
-              - {event: Report Viewed, type: feature_used, feature: reports}
-            columns:
-              event_id: messageId               # a field as it came; a dot leads into a nested object
-              user_id: {column: userId, lower: true}
-              event_timestamp: {moment: timestamp}      # one of `dates`, as an ISO timestamp in UTC
-              utm_campaign: campaign
+one that looks like a number or a flag, and nothing is evaluated. docs/own_data.md explains the keys with an example.
 
 A column that no feed names stays empty. If several feeds of an entry fill the same table, a row goes to the first feed
 that takes it.
@@ -28,7 +10,8 @@ that takes it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Literal
@@ -443,25 +426,16 @@ class FilesEntry(_Part):
     def _no_circles(self) -> FilesEntry:
         """Named values and dates may be made from one another, but not in a circle."""
 
-        def follow(kind: str, name: str, above: tuple[tuple[str, str], ...]) -> None:
-            if (kind, name) in above:
-                raise ValueError(f"{kind}.{name} is made from itself: name the field of the file in another way")
-            above = (*above, (kind, name))
-            if kind == "dates":
-                date = self.dates[name]
-                paths, dates = date.paths(name), date.names()
-            else:
-                paths, dates = list(self.fields[name].paths()), list(self.fields[name].dates())
-            for path in paths:
-                if path in self.fields:
-                    follow("fields", path, above)
-            for other in dates:
-                follow("dates", other, above)
+        def uses(paths: Iterable[FieldPath], dates: Iterable[str]) -> list[tuple[str, FieldPath]]:
+            return [*(("fields", path) for path in paths if path in self.fields), *(("dates", name) for name in dates)]
 
-        for name in self.dates:
-            follow("dates", name, ())
-        for name in self.fields:
-            follow("fields", name, ())
+        graph = {("dates", name): uses(date.paths(name), date.names()) for name, date in self.dates.items()}
+        graph |= {("fields", name): uses(value.paths(), value.dates()) for name, value in self.fields.items()}
+        try:
+            TopologicalSorter(graph).prepare()
+        except CycleError as error:
+            kind, name = min(error.args[1])
+            raise ValueError(f"{kind}.{name} is made from itself: name the field of the file in another way") from None
         return self
 
     @model_validator(mode="after")

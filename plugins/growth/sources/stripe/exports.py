@@ -68,6 +68,7 @@ class StripeExports(Source):
     def __init__(self, location: str | Path, settings: Settings | None = None) -> None:
         self._store = open_store(location)
         self._settings = settings or load_settings()
+        self._first_events: dict[str, tuple[int, int, str]] = {}
 
     @property
     def first_day(self) -> date:
@@ -123,10 +124,6 @@ class StripeExports(Source):
         if event.get("type") in EVENT_TYPES and name is not None:
             order = (created, 0 if event.get("type") == CREATED else 1, id_of(event) or "")
             self._first_events[name] = min(self._first_events.get(name, order), order)
-
-    @cached_property
-    def _first_events(self) -> dict[str, tuple[int, int, str]]:
-        return {}
 
     @cached_property
     def _days(self) -> list[date]:

@@ -33,15 +33,7 @@ if TYPE_CHECKING:
 TABLES = ("subscription", "subscription_item", "price", "plan", "customer", "coupon", "subscription_discount")
 _NAME = re.compile(rf"^(?:.*[_-])??({'|'.join(sorted(TABLES, key=len, reverse=True))})(?:_data)?\.csv(?:\.gz)?$", re.I)
 
-_MOMENTS = (
-    "created",
-    "start_date",
-    "trial_start",
-    "trial_end",
-    "ended_at",
-    "canceled_at",
-    "current_period_start",
-)
+_MOMENTS = ("created", "start_date", "trial_start", "trial_end", "ended_at", "canceled_at", "current_period_start")
 
 Row = dict[str, str]
 
@@ -125,19 +117,14 @@ class _JoinedTables:
         whole: dict[str, Any] = {key: row.get(key) for key in ("id", "status", "currency")}
         whole |= {key: _seconds(row.get(key)) for key in _MOMENTS}
         whole |= {"object": "subscription", "livemode": _flag(row.get("livemode")), "metadata": _metadata(row)}
-        name = row.get("customer_id") or row.get("customer")
-        customers = self._customers.get(name or "", [])
-        whole["customer"] = name
-        if customers:
-            whole["customer"] = {
-                "id": name,
-                "created": _seconds(customers[0].get("created")),
-                "metadata": _metadata(customers[0]),
-            }
+        whole["customer"] = name = row.get("customer_id") or row.get("customer")
+        for customer in self._customers.get(name or "", [])[:1]:
+            created = _seconds(customer.get("created"))
+            whole["customer"] = {"id": name, "created": created, "metadata": _metadata(customer)}
         items = [self._item(item) for item in self._items.get(row.get("id") or "", [])]
         whole["items"] = {"object": "list", "data": items}
         if not whole["currency"]:  # only the prices have it
-            whole["currency"] = next((item["price"]["currency"] for item in items if item.get("price")), None)
+            whole["currency"] = next((c for item in items if (c := item["price"].get("currency"))), None)
         whole["discounts"] = [self._discount(each) for each in self._discounts.get(row.get("id") or "", [])]
         return whole
 
@@ -157,18 +144,14 @@ class _JoinedTables:
         amounts = (price.get(key) for key in ("unit_amount", "unit_amount_decimal", "amount"))
         packages = {"divide_by": price.get("transform_quantity_divide_by") or price.get("transform_usage_divide_by")}
         packages["round"] = price.get("transform_quantity_round") or price.get("transform_usage_round")
-        return kept | {
-            "price": {
-                **{
-                    key: price.get(key) or None
-                    for key in ("id", "currency", "billing_scheme", "nickname", "lookup_key")
-                },
-                "product": price.get("product_id"),
-                "unit_amount": next((amount for amount in amounts if amount), None),
-                "recurring": recurring,
-                "transform_quantity": packages if packages["divide_by"] else None,
-            }
+        names = ("id", "currency", "billing_scheme", "nickname", "lookup_key")
+        whole = {key: price.get(key) or None for key in names} | {
+            "product": price.get("product_id"),
+            "unit_amount": next((amount for amount in amounts if amount), None),
+            "recurring": recurring,
+            "transform_quantity": packages if packages["divide_by"] else None,
         }
+        return kept | {"price": whole}
 
     def _discount(self, row: Row) -> dict[str, Any]:
         coupons = self._coupons.get(row.get("coupon_id") or "", [])
