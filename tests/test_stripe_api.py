@@ -626,6 +626,19 @@ def test_a_person_is_forgotten_in_all_that_is_kept(world: World) -> None:
     assert world.source().archives[0].forget({"nobody"}) == 0
 
 
+def test_a_preview_pulls_and_leaves_the_archive_as_it_is(world: World) -> None:
+    world.account.create(subscription("sub_1", since=at("2024-06-01")))
+    world.rows(YESTERDAY)
+    world.account.create(subscription("sub_2", since=at("2024-07-01")))
+    before = kept_text(world)
+    (sample,) = world.source().sample(100, YESTERDAY)
+    assert {name for piece in sample.pieces for name in piece["raw_subscriptions"]["subscription_id"]} == {
+        "sub_1",
+        "sub_2",
+    }
+    assert kept_text(world) == before
+
+
 # --- Whole roads ---
 
 
@@ -708,7 +721,7 @@ def test_daily_runs_with_skips_repeats_and_faults_end_where_the_account_is(
     assert len(list(world.folder.glob("subscriptions-*"))) == 1
 
 
-def test_a_worker_whose_folder_is_empty_lands_no_new_beginning(
+def test_a_worker_whose_archive_is_empty_lands_no_new_beginning(
     world: World, warehouse: Callable[..., Warehouse]
 ) -> None:
     world.account.create(subscription("sub_1", since=at("2024-06-01")))
