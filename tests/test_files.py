@@ -16,7 +16,6 @@ from pyarrow.parquet import write_table
 from growth.errors import UserError
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.sources.mapped.files import Files
-from growth.sources.mapped.mapping import load
 from growth.sources.mapped.moments import moment_reader
 
 HOME = Path(__file__).parents[1]
@@ -541,83 +540,7 @@ def test_a_file_that_feeds_a_table_twice_is_refused(deliver, tmp_path):
     assert f"{tmp_path / 'in box' / 'u.csv'} feeds raw_events twice" in sentence
 
 
-# --- Mappings that cannot be used ---
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        (
-            "    arrival:",
-            "    arival:",
-            ["files.0.arival: is not a known key", "arrival, dates, feeds"],
-        ),
-        ("    arrival: created", "", ["files.0: arrival is missing"]),
-        ("files:", "fils:", ["fils: is not a known key", "use one of files"]),
-        (
-            "- table: raw_users",
-            "- tabel: raw_users",
-            ["files.0.feeds.0.tabel: is not a known key", "table, unmapped"],
-        ),
-        ("raw_users", "raw_user", ["files.0.feeds.0", "'raw_user' is no raw table", "raw_subscriptions"]),
-        ("utm_source:", "utm_sorce:", ["feeds.0", "raw_users has no column 'utm_sorce'", "utm_source"]),
-        ("event_type:", "plan_name:", ["feeds.1", "raw_events has no column 'plan_name'", "event_type"]),
-        ("          user_id: id\n          signup", "          signup", ["feeds.0", "raw_users needs its user_id"]),
-        ("{constant: signup}", "{const: signup}", ["feeds.1.columns.event_type.const: is not a known key", "constant"]),
-        ("{constant: signup}", "{constant: a, column: id}", ["feeds.1.columns.event_type", "exactly one of column"]),
-        ("{constant: signup}", "{}", ["feeds.1.columns.event_type", "exactly one of column"]),
-        ("{constant: signup}", "{constant: a, lower: true}", ["columns.event_type", "values and lower"]),
-        ("{constant: signup}", "", ["feeds.1.columns.event_type.column: is empty"]),
-        ("{constant: signup}", "[signup]", ["feeds.1.columns.event_type: must be keys with values", "constant"]),
-        ("lower: true", "lower: maybe", ["utm_source.lower: must be true or false"]),
-        ("{SEM: search_ads}", "SEM", ["utm_source.values: must be keys with values"]),
-        ("signup-{id}", "signup-{id!r}", ["feeds.1.columns.event_id.template", "column names in braces"]),
-        ("signup-{id}", "signup-{id:>9}", ["feeds.1.columns.event_id.template", "column names in braces"]),
-        ("signup-{id}", "signup-{}", ["feeds.1.columns.event_id.template", "column names in braces"]),
-        ("signup-{id}", "signup-{id", ["feeds.1.columns.event_id.template"]),
-        ("signup-{id}", "signup", ["feeds.1.columns.event_id.template", "use constant"]),
-        ("{day: created}", "{day: id}", ["files.0", "'id' is read as a date", "dates"]),
-        ("{moment: created}", "{moment: mail}", ["files.0", "'mail' is read as a date", "dates"]),
-        ("arrival: created", "arrival: id", ["files.0", "'id' is read as a date", "dates"]),
-        ("FORMAT", "iso8601", ["files.0.dates.created", "'iso8601'", "epoch_seconds", "strptime"]),
-        ("FORMAT", '"%d-%m"', ["files.0.dates.created", "'%d-%m'", "whole date"]),
-        ("FORMAT", '"%Y-%m-%d %Y"', ["files.0.dates.created", "whole date"]),
-        ("FORMAT", '"%Y-%m-%d %Z"', ["files.0.dates.created", "whole date"]),
-        ("PATTERN", "/data/*.csv", ["files.0", "'/data/*.csv' must stay below the folder"]),
-        ("PATTERN", "../*.csv", ["files.0", "'../*.csv' must stay below the folder"]),
-        ("PATTERN", '"a**/*.csv"', ["files.0", "'a**/*.csv'"]),
-        ("PATTERN", '""', ["files.0.pattern: is empty"]),
-        ("    arrival: created", "    arrival: created\n    arrival: id", ["line 5", "the key 'arrival' stands twice"]),
-        ("{day: created}", "{day: created", ["is not YAML at line"]),
-        ("{day: created}", "\x01", ["not YAML"]),
-        (USERS, "", ["the whole file: must be keys with values", "files"]),
-        (USERS, "files: []", ["files: list should have at least 1 item"]),
-        (USERS, "files: {}", ["files: must be a list"]),
-        (USERS, "files: [users.csv]", ["files.0: must be keys with values", "arrival, dates, feeds, fields"]),
-    ],
-)
-def test_a_mapping_that_cannot_be_used_says_where_and_what_is_allowed(tmp_path, old, new, said):
-    assert USERS.count(old)
-    text = USERS.replace(old, new, 1).replace("PATTERN", '"*.csv"').replace("FORMAT", "iso")
-    path = tmp_path / "shop.yaml"
-    path.write_text(text, encoding="utf-8")
-
-    sentence = sentence_of(lambda: Files(path, tmp_path))
-
-    assert str(path) in sentence
-    for words in said:
-        assert words in sentence
-
-
-def test_a_mapping_file_that_cannot_be_read_is_named(tmp_path):
-    latin = tmp_path / "latin.yaml"
-    latin.write_bytes(b"files: \xe9")
-
-    assert f"{tmp_path / 'shop.yaml'} cannot be read (No such file or directory)" in sentence_of(
-        lambda: load(tmp_path / "shop.yaml")
-    )
-    assert f"{latin} is not UTF-8 at byte 7" in sentence_of(lambda: load(latin))
-    assert f"{tmp_path} cannot be read" in sentence_of(lambda: load(tmp_path))
+# --- Text in a mapping ---
 
 
 def test_what_looks_like_a_number_or_flag_in_a_mapping_is_text(deliver):
