@@ -1,10 +1,9 @@
-"""Files as a source: what lands, in which batch, and what is said when something cannot be read."""
+"""Files as a source: what lands, in which batch, and the errors of files that cannot be read."""
 
 from __future__ import annotations
 
 import gzip
 import json
-import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -556,17 +555,11 @@ def test_what_looks_like_a_number_or_flag_in_a_mapping_is_text(deliver):
 
 
 @pytest.fixture(scope="module")
-def relax() -> Files:
-    shared = Path(os.environ.get("SAAS_GROWTH_SHARED") or HOME.parent / "shared")
-    folder = shared / "data" / "relax"
-    assert folder.is_dir(), (
-        f"The real files that this test reads are not in {folder}: put the folder shared beside the project's,"
-        " or name it in SAAS_GROWTH_SHARED."
-    )
-    return Files(HOME / "include" / "sources" / "relax.yaml", folder)
+def relax(shared_data: Path) -> Files:
+    return Files(HOME / "include" / "sources" / "relax.yaml", shared_data / "data" / "relax")
 
 
-def test_relax_lands_every_signup_and_login(relax):
+def test_relax_lands_every_signup_and_login_with_the_published_sources(relax):
     frames = everything(relax)
     events = frames["raw_events"]
 
@@ -577,10 +570,7 @@ def test_relax_lands_every_signup_and_login(relax):
     assert events["event_id"].nunique() == len(events)
     assert not events.duplicated(list(ARRIVAL_COLUMNS)).any()
     assert (events["batch_date"] == events["event_date"]).all()
-
-
-def test_relax_users_have_the_published_sources(relax):
-    assert everything(relax)["raw_users"]["utm_source"].value_counts().to_dict() == {
+    assert frames["raw_users"]["utm_source"].value_counts().to_dict() == {
         "org_invite": 4_254,
         "guest_invite": 2_163,
         "personal_projects": 2_111,

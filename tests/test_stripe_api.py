@@ -120,7 +120,7 @@ def test_what_happened_since_the_end_of_the_day_is_taken_back(world: World) -> N
     ]
     world.today = DAY + timedelta(days=1)
     assert world.rows(DAY) == [
-        # What was before a change is told with it.
+        # The state before a change is reported with it.
         ("2025-03-10", "sub_1", "active", "50", "2025-03-09T23:59:59.999Z"),
         ("2025-03-10", "sub_1", "past_due", "99", "2025-03-10T00:00:00.000Z"),
         ("2025-03-10", "sub_2", "cancelled", "50", "2025-03-10T00:10:00.000Z"),
@@ -193,8 +193,8 @@ def test_a_subscription_made_while_the_list_is_read_is_neither_lost_nor_twice(wo
     assert len(rows) == len({row[1] for row in rows}) == 150
     assert {row[3] for row in rows} == {"50"}
     world.today = DAY + timedelta(days=1)
-    told = [row[1:4] for row in world.rows(DAY) if row[4].endswith("00:20:00.000Z")]
-    assert told == [("sub_000", "active", "99"), ("sub_149", "active", "99"), ("sub_new", "active", "50")]
+    states = [row[1:4] for row in world.rows(DAY) if row[4].endswith("00:20:00.000Z")]
+    assert states == [("sub_000", "active", "99"), ("sub_149", "active", "99"), ("sub_new", "active", "50")]
 
 
 # --- Days of events ---
@@ -359,7 +359,7 @@ def test_discounts_are_found_in_lists_and_events_before_and_after(world: World) 
     assert [(row[1], row[3]) for row in world.rows(DAY)] == [
         ("sub_1", "24.75"),
         ("sub_1", "49.5"),
-        # What di_2 was nobody says any more, so that no price before is told.
+        # di_2 is gone without an event, so that no price before the change is reported.
         ("sub_2", "100"),
     ]
 

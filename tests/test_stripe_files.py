@@ -69,7 +69,7 @@ def read(folder: Path, first: date | None = None, last: date | None = None, **ch
     return {t: pd.concat([piece[t] for piece in pieces if t in piece], ignore_index=True) for t in tables}
 
 
-def told(folder: Path, name: str = "sub_1", **changes: Any) -> list[tuple[str, str, str, str]]:
+def states_of(folder: Path, name: str = "sub_1", **changes: Any) -> list[tuple[str, str, str, str]]:
     """Of a subscription: the batch, the status, the price and the moment of each row, as staging sorts them."""
     rows = read(folder, **changes)["raw_subscriptions"]
     rows = rows[rows["subscription_id"] == name].sort_values(["changed_at", *ARRIVAL_COLUMNS])
@@ -147,7 +147,7 @@ def test_events_shuffled_repeated_and_spread_over_files_say_the_same(tmp_path: P
 def test_a_first_list_tells_what_its_dates_tell(tmp_path: Path) -> None:
     over = subscription(status="canceled", ended_at=at("2025-01-20"))
     put(tmp_path, f"subscriptions-{JAN}.json", page(over))
-    assert told(tmp_path) == [
+    assert states_of(tmp_path) == [
         ("2025-01-31", "active", "50", "2025-01-01T12:00:00.000Z"),
         ("2025-01-31", "cancelled", "50", "2025-01-20T12:00:00.000Z"),
     ]
@@ -170,15 +170,15 @@ def test_a_later_list_tells_what_differs_dated_by_its_day_or_better(tmp_path: Pa
     ]
     put(tmp_path, f"subscriptions-{JAN}.json", page(*before))
     put(tmp_path, f"subscriptions-{FEB}.json", page(*after))
-    assert len(told(tmp_path, "sub_1")) == 1
-    assert told(tmp_path, "sub_2")[1:] == [("2025-02-28", "active", "99", "2025-02-28T00:00:00.000Z")]
-    assert told(tmp_path, "sub_3")[1:] == [("2025-02-28", "cancelled", "50", "2025-02-20T12:00:00.000Z")]
-    assert told(tmp_path, "sub_4") == [
+    assert len(states_of(tmp_path, "sub_1")) == 1
+    assert states_of(tmp_path, "sub_2")[1:] == [("2025-02-28", "active", "99", "2025-02-28T00:00:00.000Z")]
+    assert states_of(tmp_path, "sub_3")[1:] == [("2025-02-28", "cancelled", "50", "2025-02-20T12:00:00.000Z")]
+    assert states_of(tmp_path, "sub_4") == [
         ("2025-01-31", "trial", "50", "2025-01-01T12:00:00.000Z"),
         ("2025-02-28", "active", "50", "2025-02-10T12:00:00.000Z"),
     ]
-    assert told(tmp_path, "sub_6")[1:] == [("2025-02-28", "unpaid", "50", "2025-02-28T00:00:00.000Z")]
-    assert told(tmp_path, "sub_5") == [("2025-02-28", "active", "50", "2025-02-05T12:00:00.000Z")]
+    assert states_of(tmp_path, "sub_6")[1:] == [("2025-02-28", "unpaid", "50", "2025-02-28T00:00:00.000Z")]
+    assert states_of(tmp_path, "sub_5") == [("2025-02-28", "active", "50", "2025-02-05T12:00:00.000Z")]
 
 
 def test_a_list_after_events_says_again_what_holds(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_list_after_events_says_again_what_holds(tmp_path: Path) -> None:
     put(tmp_path, "events.jsonl", event(UPDATED, at("2025-02-10"), dearer, {"items": subscription()["items"]}))
     # It went back to the old price without an event.
     put(tmp_path, f"subscriptions-{FEB}.json", page(subscription()))
-    assert [(status, mrr, moment[:10]) for _, status, mrr, moment in told(tmp_path)] == [
+    assert [(status, mrr, moment[:10]) for _, status, mrr, moment in states_of(tmp_path)] == [
         ("active", "50", "2025-01-01"),
         ("active", "50", "2025-02-10"),
         ("active", "99", "2025-02-10"),
@@ -198,7 +198,7 @@ def test_a_list_after_events_says_again_what_holds(tmp_path: Path) -> None:
 def test_no_state_of_a_list_begins_after_its_day(tmp_path: Path) -> None:
     ahead = subscription(trial_start=at("2025-01-01"), trial_end=at("2026-01-01"))
     put(tmp_path, f"subscriptions-{JAN}.json", page(ahead))
-    assert [(status, moment) for _, status, _, moment in told(tmp_path)] == [
+    assert [(status, moment) for _, status, _, moment in states_of(tmp_path)] == [
         ("trial", "2025-01-01T12:00:00.000Z"),
         ("active", "2025-01-31T23:59:59.999Z"),
     ]
@@ -215,7 +215,7 @@ def test_a_subscription_that_a_later_list_lacks_is_reported_and_not_ended(tmp_pa
     put(tmp_path, f"subscriptions-{JAN}.json", page(subscription(), over, subscription("sub_3")))
     put(tmp_path, f"subscriptions-{FEB}.json", page(subscription("sub_3")))
     assert counted(tmp_path) == {"subscription missing from a later list: export with status=all": 1}
-    assert len(told(tmp_path)) == 1
+    assert len(states_of(tmp_path)) == 1
 
 
 def test_the_first_event_of_a_subscription_tells_what_was_before_it(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_the_first_event_of_a_subscription_tells_what_was_before_it(tmp_path: Pa
         event(UPDATED, at("2025-02-20"), dearest, {"items": dearer["items"]}),
         event(UPDATED, at("2025-02-10"), dearer, {"items": subscription()["items"]}),
     )
-    assert [(mrr, moment) for _, _, mrr, moment in told(tmp_path)] == [
+    assert [(mrr, moment) for _, _, mrr, moment in states_of(tmp_path)] == [
         ("50", "2025-01-01T12:00:00.000Z"),
         ("50", "2025-02-10T11:59:59.999Z"),
         ("99", "2025-02-10T12:00:00.000Z"),

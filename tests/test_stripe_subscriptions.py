@@ -458,15 +458,15 @@ def changes_of(*events: dict[str, Any]) -> list[Any]:
 def test_events_of_one_second_stand_in_the_order_in_which_they_follow_from_one_another() -> None:
     prices = [100, 200, 300, 400]
     objects = [subscription(items=items(item(price(p)))) for p in prices]
-    told = [event(CREATED, NOW, objects[0], id="evt_z")]
+    events = [event(CREATED, NOW, objects[0], id="evt_z")]
     for name, old, new in zip("cab", objects[:-1], objects[1:], strict=True):
-        told.append(event(UPDATED, NOW, new, {"items": old["items"]}, id=f"evt_{name}"))
+        events.append(event(UPDATED, NOW, new, {"items": old["items"]}, id=f"evt_{name}"))
     gone = objects[-1] | {"status": "canceled", "ended_at": NOW}
-    told.append(event(DELETED, NOW, gone, id="evt_a0"))
-    for some in permutations(told):
+    events.append(event(DELETED, NOW, gone, id="evt_a0"))
+    for some in permutations(events):
         ordered = in_order(changes_of(*some))
         assert [c.event_id for c in ordered] == ["evt_z", "evt_c", "evt_a", "evt_b", "evt_a0"]
-    rows = [since.row() for _, since in states_of_changes(in_order(changes_of(*told)))]
+    rows = [since.row() for _, since in states_of_changes(in_order(changes_of(*events)))]
     assert [(r[5], r[6]) for r in rows] == [(str(p // 100), "active") for p in prices] + [("4", "cancelled")]
     assert [r[-1] for r in rows] == ["2025-02-15T12:00:00.000Z", *(f"2025-02-15T12:00:00.00{n}Z" for n in range(1, 5))]
 
@@ -496,8 +496,7 @@ def test_a_change_that_was_not_told_is_told_by_what_was_before_the_next_one() ->
 
 
 def test_a_price_before_an_event_whose_discount_is_unknown_is_not_told() -> None:
-    told = event(UPDATED, NOW, subscription(), {"discounts": ["di_gone"]})
-    (change,) = changes_of(told)
+    (change,) = changes_of(event(UPDATED, NOW, subscription(), {"discounts": ["di_gone"]}))
     assert change.before is None
     assert len(list(states_of_changes([change]))) == 1
 
