@@ -110,7 +110,7 @@ def _csv(data: BinaryIO, shown: str, entry: FilesEntry) -> Iterator[list[Row]]:
     size = 0
     for fields, is_malformed in records:
         number = len(fields)
-        row = {name: fields[place] if place < number else None for name, place in wanted}
+        row = {name: fields[index] if index < number else None for name, index in wanted}
         rows.append(Malformed(row) if is_malformed or number > width else row)
         size += sum(map(len, fields))
         if len(rows) >= PIECE_ROWS or size >= PIECE_BYTES:

@@ -107,14 +107,14 @@ def moment_reader(date_format: str, zone: str | None = None) -> Read:
 
     elif parse is _iso and not zone:
         parse = _iso_utc
-    place = ZoneInfo(zone) if zone else None
+    wall_time = ZoneInfo(zone) if zone else None
 
     def read(text: str) -> Moment | None:
         try:
             moment = parse(text)
             if not isinstance(moment, datetime):
                 return moment
-            moment = _in_utc(moment, place)
+            moment = _in_utc(moment, wall_time)
             return moment if has_time else moment.date()
         except (ValueError, OverflowError, ArithmeticError):
             return None

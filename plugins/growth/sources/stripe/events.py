@@ -102,8 +102,8 @@ def states_of_changes(changes: list[Change]) -> Iterator[tuple[Change, Since]]:
     """
     latest = None
     number = 0
-    for place, change in enumerate(changes):
-        number = number + 1 if place and changes[place - 1].created == change.created else 0
+    for index, change in enumerate(changes):
+        number = number + 1 if index and changes[index - 1].created == change.created else 0
         starts_ms = change.created * 1000 + number
         if change.before is not None and change.before not in (change.after, latest):
             yield change, Since(change.before, starts_ms - 1)

@@ -70,15 +70,15 @@ class StripeFivetran(Source):
             )
         joined = _JoinedTables(tables)
         batches: dict[date, list[StripeObject]] = defaultdict(list)
-        synced = {place: _seconds(row.get("_fivetran_synced")) for place, row in tables["subscription"]}
+        synced = {origin: _seconds(row.get("_fivetran_synced")) for origin, row in tables["subscription"]}
         latest = max((moment for moment in synced.values() if moment is not None), default=None)
         if latest is None:
             raise UserError(
                 f"No subscription in {self._store} says when Fivetran synced it: export the column _fivetran_synced."
             )
-        for place, row in tables["subscription"]:
-            day = day_of(latest if synced[place] is None else synced[place])
-            batches[day].append(StripeObject(*place, joined.subscription(row)))
+        for origin, row in tables["subscription"]:
+            day = day_of(latest if synced[origin] is None else synced[origin])
+            batches[day].append(StripeObject(*origin, joined.subscription(row)))
         return batches
 
     def _tables(self) -> dict[str, list[tuple[tuple[str, int], Row]]]:
