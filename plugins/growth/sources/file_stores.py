@@ -94,17 +94,8 @@ class Folder(FileStore):
 
 # What file systems report of a file and what changes with its content. Each of them reports some of these.
 _STAMPS = (
-    "size",
-    "mtime",
-    "ETag",
-    "etag",
-    "LastModified",
-    "last_modified",
-    "updated",
-    "generation",
-    "md5Hash",
-    "ino",
-    "created",
+    *("size", "mtime", "ETag", "etag", "LastModified", "last_modified", "updated", "generation", "md5Hash"),
+    *("ino", "created"),
 )
 
 
