@@ -10,14 +10,16 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 from stripe_server import KEY, Account, Server, at, coupon, discount, item, items, price, serving, subscription
 from test_stripe_files import WithUsers, latest_states, sentence_of
-from worlds import Warehouse
+from worlds import Batches, Warehouse
 
+from growth import sources
 from growth.errors import UserError
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.sources import open_source
@@ -624,6 +626,37 @@ def test_a_person_is_forgotten_in_all_that_is_kept(world: World) -> None:
     assert sorted(after, key=str) == sorted((row for row in before if row[1] == "sub_2"), key=str)
     assert len(world.server.requests) == asked
     assert world.source().archives[0].forget({"nobody"}) == 0
+
+
+def test_an_erasure_reaches_the_archive_and_is_refused_without_it(
+    world: World, warehouse: Callable[..., Warehouse], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from growth import operators
+
+    world.account.customers["cus_1"] = {"id": "cus_1", "object": "customer", "metadata": {"user_id": "u-1"}}
+    world.account.create(subscription("sub_1", since=at("2024-06-01")))
+    there = warehouse(WithUsers(world.source(), ["u-1"], YESTERDAY))
+    there.run(YESTERDAY)
+    assert "u-1" in kept_text(world)
+    monkeypatch.setattr(operators, "place", lambda: there.place)
+    monkeypatch.setattr(operators, "sql", lambda: there.sql)
+    monkeypatch.setattr(operators, "hold", lambda *_: None)
+    context = {
+        "params": {"users": "u-1", "asked_by": "a test", "reason": "to see"},
+        "dag": SimpleNamespace(dag_id="saas_growth_erase"),
+        "run_id": "erasure",
+    }
+    monkeypatch.setattr(sources, "open_source", Batches)
+    with pytest.raises(AirflowFailException, match="name it, with SOURCE=stripe_api"):
+        operators.erase_people(**context)
+    assert there.query("select count(*) from raw_users where user_id = 'u-1'") == [(1,)]
+
+    monkeypatch.setattr(sources, "open_source", world.source)
+    operators.erase_people(**context)
+    assert "u-1" not in kept_text(world)
+    assert there.query("select count(*) from raw_users where user_id = 'u-1'") == [(0,)]
 
 
 def test_a_preview_pulls_and_leaves_the_archive_as_it_is(world: World) -> None:
