@@ -1,14 +1,15 @@
-"""saas_growth: from raw users, events and subscriptions to what a growth team reads every morning.
+"""saas_growth: from raw users, events and subscriptions to the tables that a growth team reads every morning.
 
 A run covers the day of its logical date (without one, the last whole day before it); `from_date` stretches it
-backwards. Marts are built aside, checked, and published together: a red check leaves yesterday's in place.
+backwards. Marts are built aside, checked, and published together: a failed check leaves yesterday's in place.
 """
 
 from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, chain, task
 
-from growth.operators import MACROS, ChecksOperator, ClaimOperator, PublishOperator, land_batches, table_task
+from growth.language.tables import LAYERS, reads, tables_of
+from growth.operators import MACROS, ChecksOperator, ClaimOperator, PublishOperator, TableOperator, land_batches
 
 with DAG(
     dag_id="saas_growth",
@@ -21,45 +22,30 @@ with DAG(
         "from_date": Param(
             None, type=["null", "string"], format="date", description="First day, if the run covers more than one"
         ),
-        "rebuild": Param(False, type="boolean", description="Compute everything again, whatever came or went"),
+        "rebuild": Param(False, type="boolean", description="Compute all rows of all tables"),
     },
     doc_md=__doc__,
     tags=["growth"],
 ):
-    # One run at a time works on the warehouse, however many there are. Not by max_active_runs: a backfill overrules it,
-    # and a run triggered for next year, which Airflow keeps running till then, would hold up all others.
+    # One run at a time works on the warehouse. max_active_runs cannot ensure that: a backfill overrides it, and a run
+    # triggered for next year, which Airflow keeps running until then, would block all others.
     claim = ClaimOperator(task_id="claim")
 
     # raw: what arrived on the run's days, from the source that SAAS_GROWTH_SOURCE names
     generate = task(land_batches, task_id="generate")()
+    chain(claim, generate)
 
     # identity: who is behind the ids
-    identity = [table_task(t) for t in ("int_id_links", "int_identities")]
-    check_identity = ChecksOperator(task_id="check_identity", layer="identity")
-
     # staging: one raw table in, one clean table out; what does not count goes to the rejects
-    staging = [table_task(t) for t in ("stg_users", "stg_events", "stg_subscriptions", "rejects")]
-    check_staging = ChecksOperator(task_id="check_staging", layer="staging")
-
     # intermediate: where the words of the dictionary become columns
-    intermediate = [table_task(t) for t in ("int_funnel_steps", "int_user_engagement", "int_feature_usage")]
-    totals = table_task("int_user_engagement_totals")
-    check_intermediate = ChecksOperator(task_id="check_intermediate", layer="intermediate")
-
     # marts: what people read, built aside
-    marts = [
-        table_task(t)
-        for t in (
-            "fct_acquisition_funnel",
-            "fct_acquisition_funnel_by_channel",
-            "fct_engagement_cohorts",
-            "fct_active_users",
-            "dim_user_health",
-        )
-    ]
-    check_marts = ChecksOperator(task_id="check_marts", layer="marts")
+    before = generate
+    for layer in LAYERS:
+        tables = {table: TableOperator(table=table) for table in tables_of(layer)}
+        checks = ChecksOperator(layer=layer)
+        for table, task_of_table in tables.items():
+            # A table comes after those of its layer that it reads, the first ones after the layer above.
+            chain([tables[other] for other in reads(table) if other in tables] or before, task_of_table, checks)
+        before = checks
 
-    publish = PublishOperator(task_id="publish")
-
-    chain(claim, generate, *identity, check_identity, staging, check_staging, intermediate, totals, check_intermediate)
-    chain(check_intermediate, marts, check_marts, publish)
+    chain(before, PublishOperator(task_id="publish"))

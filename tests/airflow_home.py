@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from growth.commands import up
+from growth.local_airflow import server
 from growth.local_airflow.api import ensure_passwords, ui_address
 from growth.local_airflow.environment import airflow_command, prepare_airflow
 
@@ -34,8 +34,8 @@ class Project:
         self.root = root
         copy_of_project(root)
         base = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "SAAS_GROWTH"))}
-        base |= {"SAAS_GROWTH_SCALE": "0.05", "PORT": str(free_port()), **settings}
-        self.env = up.ui_environment(root, base)
+        base |= {"SAAS_GROWTH_SCALE": "0.05", **settings}
+        self.env = server.server_environment(root, base, free_port())
         self.warehouse = root / "data/saas_funnel.db"
         prepare_airflow(root, self.env)
 
@@ -101,8 +101,8 @@ class Airflow:
     def started(self) -> Iterator[None]:
         """Everything of Airflow; nothing of it runs afterwards."""
         env = self.project.env
-        with up.running(self.project.root, env, self.lock) as self.keeper:
-            assert up.wait_until_ready(self.keeper, env), up.log_path(env).read_text()
+        with server.running(self.project.root, env, self.lock) as self.keeper:
+            assert server.wait_until_ready(self.keeper, env), server.log_path(env).read_text()
             ((user, password),) = ensure_passwords(env).items()
             self.token = self.call("POST", "/auth/token", username=user, password=password)["access_token"]
             yield

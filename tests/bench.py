@@ -30,7 +30,7 @@ from worlds import Warehouse, fresh_place
 from yardstick import Yardstick
 
 from growth.engines import Place
-from growth.language.models import LAYERS, tables
+from growth.language.tables import LAYERS, tables_of
 from growth.sources.contract import Source
 from growth.sources.synthetic.rows import Synthetic
 
@@ -43,7 +43,7 @@ PARTS = ("landing", *LAYERS, "checks", "publish")
 PART_OF = {
     "generate": "landing",
     "publish": "publish",
-    **{table: layer for layer in LAYERS for table in tables(layer)},
+    **{table: layer for layer in LAYERS for table in tables_of(layer)},
     **{f"check_{layer}": "checks" for layer in LAYERS},
 }
 

@@ -17,7 +17,7 @@ from worlds import Warehouse
 from growth.days import Days
 from growth.sources.mapped.files import Files
 from growth.warehouse import landing as warehouse
-from growth.warehouse.landing import prepare
+from growth.warehouse.schema import prepare
 
 MAPPINGS = Path(__file__).parents[1] / "include" / "sources"
 

@@ -324,8 +324,8 @@ def _run(warehouse: Warehouse, first: date, last: date, rebuild: bool = False, k
         alive.close()
         warehouse.connection = alive = warehouse.connect()
         # The next run's claim finds that the run which holds the warehouse has ended.
-        if "lease" in warehouse.place.engine.tables(alive):
-            alive.execute("delete from lease")
+        if "work_lease" in warehouse.place.engine.tables(alive):
+            alive.execute("delete from work_lease")
         return False
     finally:
         warehouse.connection = alive

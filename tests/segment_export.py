@@ -99,7 +99,8 @@ def land(place: Path, database: Path) -> None:
 
     from growth.days import Days
     from growth.sources.mapped.files import Files
-    from growth.warehouse.landing import land, prepare
+    from growth.warehouse.landing import land
+    from growth.warehouse.schema import prepare
 
     source = Files(Path(__file__).parents[1] / "include/sources/segment.yaml", place)
     w = Warehouse(database, source)

@@ -27,8 +27,8 @@ import yaml
 from worlds import Batches, Warehouse, changed_definitions
 
 from growth.language import definitions
-from growth.language.models import SQL_FOLDER, model_files
 from growth.language.sql import Sql
+from growth.language.tables import SQL_FOLDER, table_folders
 
 FOLDER = Path(__file__).parent / "cases"
 
@@ -134,7 +134,7 @@ def each(value: Any) -> list[Any]:
 
 
 def test_every_table_has_its_cases_and_every_file_its_table() -> None:
-    assert sorted(model_files()) == TABLES
+    assert sorted(table_folders()) == TABLES
 
 
 def test_no_key_is_misspelt() -> None:
@@ -151,10 +151,10 @@ def test_names_are_sentences_and_different(table: str) -> None:
 
 
 def reasons_in_sql() -> Iterator[str]:
-    for path in sorted((SQL_FOLDER / "staging").glob("typed_*.sql")):
+    for path in sorted((SQL_FOLDER / "raw").glob("*/typed.sql")):
         reasons = re.findall(r"(?:then|else) '([^']+)'", path.read_text(encoding="utf-8"))
         assert reasons
-        yield from (f"raw_{path.stem.removeprefix('typed_')}: {reason}" for reason in reasons)
+        yield from (f"{path.parent.name}: {reason}" for reason in reasons)
 
 
 def test_every_reason_to_reject_has_a_case() -> None:

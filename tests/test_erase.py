@@ -176,5 +176,5 @@ def test_nobody_is_named_in_one_sentence(warehouse: Callable[..., Warehouse]) ->
     with pytest.raises(UserError, match="No raw row has the user id eve: look for it in raw_users"):
         erase(w.place, w.connection, w.sql, ["ann", "eve"], RUN)
     assert w.query("select count(*) from dim_user_health") == [(2,)]
-    with pytest.raises(UserError, match="Nobody is named"):
+    with pytest.raises(UserError, match="No user is named"):
         asked_for(" , ")

@@ -24,11 +24,11 @@ from worlds import Batches, Warehouse, default_sql, sqlite_place
 
 from growth.days import Days, days_of_run
 from growth.errors import UserError
-from growth.language.models import LAYERS, tables
+from growth.language.tables import LAYERS, tables_of
 from growth.sources.mapped.files import Files
 from growth.sources.synthetic.rows import Synthetic
 from growth.warehouse import pipeline
-from growth.warehouse.landing import Refused, plain_errors
+from growth.warehouse.scripts import Refused, plain_errors
 
 HOME = Path(__file__).parents[1]
 
@@ -48,7 +48,7 @@ def marts(connection: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
     """All that people read, in one read transaction."""
     connection.execute("begin")
     content = {
-        table: connection.execute(f"select * from {table} order by 1, 2, 3").fetchall() for table in tables("marts")
+        table: connection.execute(f"select * from {table} order by 1, 2, 3").fetchall() for table in tables_of("marts")
     }
     content["as of"] = connection.execute("select published_date from run_state").fetchall()
     connection.rollback()
@@ -78,7 +78,7 @@ def run(path: Path, days: Days = NEXT, run_id: str = "run", prepare: Any = None,
 def take_over(path: Path) -> None:
     """What the next run's claim does, once Airflow says that the run which holds the warehouse has ended."""
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("delete from lease")
+        connection.execute("delete from work_lease")
 
 
 def differences_from_rebuild(path: Path) -> list[str]:
@@ -182,7 +182,7 @@ def test_a_run_that_is_killed_at_any_moment_is_finished_by_the_next(loaded, undi
     assert published < 15  # most were killed before they had published
 
 
-TASKS = [task for layer in LAYERS for task in (*tables(layer), f"check_{layer}")] + ["publish"]
+TASKS = [task for layer in LAYERS for task in (*tables_of(layer), f"check_{layer}")] + ["publish"]
 
 
 class Killed(BaseException):
@@ -485,7 +485,7 @@ def test_runs_of_two_processes_at_once_mix_nothing(loaded, tmp_path):
         ("alter table dim_user_health rename column health_status to status", "health_status"),
         ("drop table fct_acquisition_funnel", "fct_acquisition_funnel"),
         ("drop view next__fct_acquisition_funnel", "next__fct_acquisition_funnel"),
-        ("drop table lease", "lease"),
+        ("drop table work_lease", "work_lease"),
         ("drop table calendar_months", "calendar_months"),
     ],
 )
@@ -495,15 +495,15 @@ def test_a_warehouse_changed_by_hand_is_one_sentence(loaded, tmp_path, damage, s
         connection.execute("pragma legacy_alter_table = on")  # leaves the views as they are
         connection.execute(damage)
     with closing(sqlite3.connect(path)) as connection:
-        before = {t: rows(connection, t) for t in tables("marts")}
+        before = {t: rows(connection, t) for t in tables_of("marts")}
 
     sentence = sentence_of(lambda: run(path))
 
     assert f"The warehouse {path} and the SQL do not fit (" in sentence
     assert said in sentence
-    assert "mend the model that was edited, or restore a copy of the warehouse" in sentence
+    assert "correct the query that was edited, or restore a copy of the warehouse" in sentence
     with closing(sqlite3.connect(path)) as connection:
-        assert {t: rows(connection, t) for t in tables("marts")} == before
+        assert {t: rows(connection, t) for t in tables_of("marts")} == before
 
 
 def rows(connection: sqlite3.Connection, table: str) -> list[tuple[Any, ...]] | str:
@@ -647,7 +647,7 @@ def test_a_wrong_clock_refuses_days_or_runs_them_and_changes_no_number(loaded, u
 def test_no_statement_asks_for_the_time(tmp_path):
     default_sql().write(tmp_path)
     scripts = {path.name: path.read_text() for path in tmp_path.glob("*.sql")}
-    scripts |= {f"run/{table}": default_sql().build(table) for layer in LAYERS for table in tables(layer)}
+    scripts |= {f"run/{table}": default_sql().build(table) for layer in LAYERS for table in tables_of(layer)}
     scripts |= {"publish": default_sql().publish(), "create": default_sql().create(), "views": default_sql().views()}
     asks = re.compile(
         r"\b(current_(date|time|timestamp)|now|localtime|getdate|sysdate|random)\b|(julianday|date|strftime)\(\)"

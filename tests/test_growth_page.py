@@ -455,8 +455,8 @@ def test_a_failed_run_is_announced_and_what_is_shown_is_older(app: Probe, small:
     app.connect(connection_to(copy))
     assert 'class="banner' not in app.get("/").text
     with closing(sqlite3.connect(copy)) as connection, connection:
-        connection.execute("insert into scope_batches values ('2026-11-01')")
-        connection.execute("insert into lease (only, dag_id, run_id) values (1, 'saas_growth', 'tomorrow')")
+        connection.execute("insert into work_scope_batches values ('2026-11-01')")
+        connection.execute("insert into work_lease (only, dag_id, run_id) values (1, 'saas_growth', 'tomorrow')")
         connection.execute("update run_state set as_of_date = '2026-11-01'")
     said = words_of(app.get("/").text)
     assert "Rows up to 2026-11-01 have arrived and are not published" in said
@@ -517,7 +517,7 @@ def test_steps_of_the_dictionary_are_the_steps_of_the_page(
     app.connect(connection_to(copy))
     answer = app.get("/funnel")
     assert answer.status == 503
-    assert "has not the tables that the definitions speak of" in answer.text
+    assert "lacks tables that the definitions name" in answer.text
 
 
 # --- What a task pays

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import pytest
 
 from growth.language import definitions
-from growth.language.models import SQL_FOLDER
+from growth.language.tables import SQL_FOLDER
 from growth.ui import figures, filters, queries
 from growth.ui.filters import BadRequest, Filters
 from growth.ui.intervals import Z, rate
@@ -105,8 +105,8 @@ def test_each_query_is_asked_by_some_page() -> None:
 def test_pages_read_marts_and_what_belongs_to_a_run_but_no_events() -> None:
     allowed = {
         "fct_acquisition_funnel", "fct_acquisition_funnel_by_channel", "fct_engagement_cohorts", "fct_active_users",
-        "dim_user_health", "stg_users", "rejects", "raw_batches", "restatements", "check_results", "run_state", "lease",
-        "scope_batches", "listed",
+        "dim_user_health", "stg_users", "rejects", "raw_batches", "restatements", "check_results", "run_state",
+        "work_lease", "work_scope_batches", "listed",
     }  # fmt: skip
     made = queries.Queries(WORDS, "sqlite")
     for name in queries.names():

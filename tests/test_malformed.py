@@ -22,9 +22,9 @@ from pyarrow.parquet import write_table
 from worlds import Batches, Warehouse, changed_definitions
 
 from growth.errors import UserError
-from growth.language.models import tables
 from growth.language.raw import RAW_COLUMNS
 from growth.language.sql import Sql
+from growth.language.tables import tables_of
 from growth.sources.mapped.files import Files
 
 SEEDS = (1, 2, 3)
@@ -55,7 +55,7 @@ def as_batches(arrivals: list[Arrival]) -> Batches:
 
 
 def marts(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
-    return {table: warehouse.query(f"select * from {table} order by 1, 2, 3") for table in tables("marts")}
+    return {table: warehouse.query(f"select * from {table} order by 1, 2, 3") for table in tables_of("marts")}
 
 
 def rejects(warehouse: Warehouse) -> dict[Place, tuple[str, dict[str, Any]]]:

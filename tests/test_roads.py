@@ -77,7 +77,7 @@ def what_is_wrong(world: World, sql: Sql) -> list[str]:
                 "select * from batch_accounting where rows_landed <> rows_staged + rows_duplicate + rows_rejected"
             )
         ]
-        wrong += [f"left in scope: {row}" for row in warehouse.query("select * from scope_batches")]
+        wrong += [f"left in scope: {row}" for row in warehouse.query("select * from work_scope_batches")]
         warehouse.close()
         return wrong
 
@@ -128,14 +128,14 @@ def test_running_a_day_again_changes_nothing(warehouse: Callable[..., Warehouse]
     source = Synthetic(scale=0.2)
     again = warehouse(source)
     again.run(source.first_day, date(2025, 6, 30))
-    before = {m.name: again.query(f"select * from {m.name} order by 1, 2") for m in again.sql.models}
+    before = {m.name: again.query(f"select * from {m.name} order by 1, 2") for m in again.sql.tables.values()}
     for day in (date(2025, 6, 30), date(2025, 1, 31), source.first_day):
         again.run(day)
-    upper = [m.name for m in again.sql.models if m.layer != "marts"]
+    upper = [m.name for m in again.sql.tables.values() if m.layer != "marts"]
     written = again.query(
         "select task_id, rows_removed, rows_written from run_steps"
         f" where run_id <> 'run 1' and task_id in ({', '.join('?' * len(upper))}) and rows_removed + rows_written > 0",
         *upper,
     )
     assert written == []
-    assert {m.name: again.query(f"select * from {m.name} order by 1, 2") for m in again.sql.models} == before
+    assert {m.name: again.query(f"select * from {m.name} order by 1, 2") for m in again.sql.tables.values()} == before

@@ -19,7 +19,7 @@ import pytest
 from airflow_home import DAG_ID, ENDED, Airflow, Project, wait_until
 from worlds import Warehouse, default_sql, sqlite_place
 
-from growth.commands import up
+from growth.local_airflow import server
 from growth.sources.synthetic.rows import Synthetic
 from growth.warehouse.verify import verify
 
@@ -49,7 +49,7 @@ create table steps (number integer primary key, run_id text, task_id text);
 create table as_of_days (number integer primary key, as_of_date text);
 create table brakes (task_id text primary key);
 create trigger see_landing after insert on raw_batches when new.table_name = 'raw_events' begin
-    insert into landings select new.batch_date, run_id from lease; end;
+    insert into landings select new.batch_date, run_id from work_lease; end;
 create trigger see_step after insert on run_steps begin
     insert into steps (run_id, task_id) values (new.run_id, new.task_id); end;
 create trigger see_as_of after update of as_of_date on run_state begin
@@ -91,7 +91,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, history: Path) -> Iterator
     )
     project.edit("plugins/growth/operators.py", "poke_interval=15", "poke_interval=5")
     use_copy(project, history)
-    with up.only_one(Path(project.env["AIRFLOW_HOME"]) / "up.lock") as lock:
+    with server.only_one(Path(project.env["AIRFLOW_HOME"]) / "up.lock") as lock:
         airflow = Airflow(project, lock)
         with airflow.started():
             yield airflow
@@ -211,7 +211,7 @@ def test_cleared_tasks_of_ended_runs_leave_the_same_tables(airflow, crowd):
     assert airflow.tasks(with_downstream)["publish"] == ("success", 2)
     assert differences(airflow.project) == []
     assert airflow.project.ask("select as_of_date from run_state") == as_of
-    assert airflow.project.ask("select * from lease") == []
+    assert airflow.project.ask("select * from work_lease") == []
 
 
 # --- Kills
@@ -257,7 +257,7 @@ def troubled(airflow: Airflow, history: Path) -> dict[str, str]:
     """A backfill of a week, backwards, in which runs are killed in every way; gives what became of some of them."""
     project = airflow.project
     use_copy(project, history)
-    project.tell("insert into lease (only, dag_id, run_id) values (1, 'saas_growth', 'of another Airflow')")
+    project.tell("insert into work_lease (only, dag_id, run_id) values (1, 'saas_growth', 'of another Airflow')")
     brake(airflow, *EACH_KIND, "publish committed")
     airflow.pause(True)
     airflow.forget_backfills()
@@ -324,7 +324,7 @@ def test_another_run_takes_over_from_one_that_failed_or_is_gone(airflow, trouble
 
 def test_whatever_happened_the_tables_are_those_of_a_rebuild(airflow, troubled):
     assert differences(airflow.project) == []
-    assert airflow.project.ask("select * from lease") == []
+    assert airflow.project.ask("select * from work_lease") == []
 
 
 def test_a_run_outlives_a_killed_scheduler(airflow):

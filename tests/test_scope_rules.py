@@ -61,11 +61,11 @@ class Broken(Sql):
         return self._break_build(script) if self._break_build else script
 
 
-SCOPE_RULES = [(m.name, n) for m in default_sql().models for n in _rules(default_sql().scope(m.name))]
+SCOPE_RULES = [(m.name, n) for m in default_sql().tables.values() for n in _rules(default_sql().scope(m.name))]
 
 OTHER_RULES = {
-    "the old content of a partition counts": (r"insert or ignore into changed__\w+ [^;]*from gone;", ""),
-    "the new content of a partition counts": (r"insert or ignore into changed__\w+ [^;]*from incoming;", ""),
+    "the old content of a partition counts": (r"insert or ignore into work_changed__\w+ [^;]*from gone;", ""),
+    "the new content of a partition counts": (r"insert or ignore into work_changed__\w+ [^;]*from incoming;", ""),
     "a row that is no longer given goes": (r"delete from \w+ where [^;]*from gone\);", ""),
 }
 

@@ -51,7 +51,7 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tables(w: Warehouse) -> dict[str, list[Any]]:
-    names = (*RAW_COLUMNS, UNMAPPED, "raw_batches", "scope_batches", "run_state")
+    names = (*RAW_COLUMNS, UNMAPPED, "raw_batches", "work_scope_batches", "run_state")
     return {table: w.query(f"select * from {table}") for table in names}
 
 
@@ -142,7 +142,7 @@ def test_a_zip_in_which_one_file_becomes_too_large(tmp_path, warehouse):
 
 def warehouse_of(warehouse: Callable[..., Warehouse], name: str, folder: Path) -> Warehouse:
     """A warehouse that is prepared, in which nothing has landed."""
-    from growth.warehouse.landing import prepare
+    from growth.warehouse.schema import prepare
 
     w = warehouse(shipped(name, folder))
     prepare(w.connection, w.sql)
@@ -296,7 +296,7 @@ def test_a_file_of_an_unknown_format(tmp_path, warehouse):
 
 
 def warehouse_of_source(warehouse: Callable[..., Warehouse], source: Any) -> Warehouse:
-    from growth.warehouse.landing import prepare
+    from growth.warehouse.schema import prepare
 
     w = warehouse(source)
     prepare(w.connection, w.sql)

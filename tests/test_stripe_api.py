@@ -642,7 +642,7 @@ def test_an_erasure_reaches_the_archive_and_is_refused_without_it(
     assert "u-1" in kept_text(world)
     monkeypatch.setattr(operators, "place", lambda: there.place)
     monkeypatch.setattr(operators, "sql", lambda: there.sql)
-    monkeypatch.setattr(operators, "hold", lambda *_: None)
+    monkeypatch.setattr(operators, "acquire_lease", lambda *_: None)
     context = {
         "params": {"users": "u-1", "asked_by": "a test", "reason": "to see"},
         "dag": SimpleNamespace(dag_id="saas_growth_erase"),

@@ -158,7 +158,7 @@ def test_the_tables_are_those_of_a_rebuild(trouble: Trouble, warehouse: Place) -
     assert verdict.rows > 0
     landed = ask(warehouse, "select distinct batch_date from raw_batches order by batch_date desc limit 4")
     assert landed == [(f"{days_ago(n)}",) for n in (1, 4, 5, 6)]
-    assert ask(warehouse, "select * from lease") == []
+    assert ask(warehouse, "select * from work_lease") == []
 
 
 def test_the_api_server_shows_what_tasks_said_on_each_worker(team: Team, trouble: Trouble) -> None:

@@ -191,5 +191,5 @@ class Warehouse:
         return [str(d) for d in verify.verify(self.place, self.sql).differences]
 
     def differences_from(self, other: Warehouse, within: float = 0.0) -> list[str]:
-        found = verify.differences(self.connection, other.connection, self.sql.models, within=within)
+        found = verify.differences(self.connection, other.connection, self.sql.tables.values(), within=within)
         return [str(d) for d in found]

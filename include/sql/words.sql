@@ -11,6 +11,12 @@
 
 {%- macro first_day_of_month(day) -%} {{ db.day_of_date(db.month_of_day(day)) }} {%- endmacro -%}
 
+{#- The event types that the funnel looks at. -#}
+{%- macro funnel_event_types() -%}
+{{ (definitions.funnel.event_types + (definitions.active.meaningful_events if definitions.funnel.counts_active_days else []))
+    | unique | sort | values }}
+{%- endmacro -%}
+
 {#- The numbers from 0 to one below a limit, as the rows of a query. -#}
 {%- macro numbers(limit) -%}
 {% for number in range(limit) %}
@@ -57,22 +63,22 @@ end
 {%- endif %}
 {%- endmacro -%}
 
-{#- Where a run computes everything, nothing tells what changed: all of a table did. -#}
-{%- macro changed(table) -%} {{ table if whole else 'changed__' ~ table }} {%- endmacro -%}
+{#- Where a run computes the whole table, all rows of the tables that it reads count as changed. -#}
+{%- macro changed(table) -%} {{ table if whole else 'work_changed__' ~ table }} {%- endmacro -%}
 
 {#- The batches that a run looks at. -#}
-{%- macro batches() -%} {{ 'raw_batches' if whole else 'scope_batches' }} {%- endmacro -%}
+{%- macro batches() -%} {{ 'raw_batches' if whole else 'work_scope_batches' }} {%- endmacro -%}
 
-{#- The partitions of a table that a run computes: where it computes everything, those that there are. -#}
-{%- macro scope(table) -%} {{ table if whole else 'scope__' ~ table }} {%- endmacro -%}
+{#- The partitions of a table that a run computes: where it computes the whole table, those that there are. -#}
+{%- macro scope(table) -%} {{ table if whole else 'work_scope__' ~ table }} {%- endmacro -%}
 
 {#- The rows of a table that belong to partitions in scope, its own or those of another table, by the columns that name one:
-    all where a run computes everything, and, if told so, on engines to which reading all costs less than finding some. -#}
+    all where a run computes the whole table, and, if told so, on engines to which reading all costs less than finding some. -#}
 {%- macro in_scope(table, name, key, of=none, or_all=false) -%}
 {% if whole or (or_all and db.reads_by == 'columns') %}
 {{ table }} as {{ name }}
 {%- else -%}
-scope__{{ of or table }} as s
+work_scope__{{ of or table }} as s
     {{ db.join }} {{ table }} as {{ name }}
     {% for column in key %}
         {{ 'on' if loop.first else 'and' }} s.{{ column }} = {{ name }}.{{ key[column] if key is mapping else column }}

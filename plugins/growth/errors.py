@@ -1,4 +1,4 @@
-"""The one kind of error that a person can cause and mend."""
+"""Errors that a person can cause and correct."""
 
 
 class UserError(Exception):
@@ -6,7 +6,7 @@ class UserError(Exception):
 
 
 class PassingError(UserError):
-    """The same, where it may be over when one tries again."""
+    """A UserError that may have passed when the task is retried."""
 
 
 def one_line(text: object) -> str:

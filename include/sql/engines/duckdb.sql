@@ -50,9 +50,6 @@ end
 {#- A fraction 0 to 1, null where the whole is 0. -#}
 {%- macro ratio(part, whole) -%} cast({{ part }} as double) / nullif({{ whole }}, 0) {%- endmacro -%}
 
-{#- How many whole parts of a size fit into a number of days. -#}
-{%- macro whole(days, size) -%} ({{ days }}) // {{ size }} {%- endmacro -%}
-
 {#- Whether a character of a range such as 2-9 is in a text. -#}
 {%- macro has_one_of(text, range) -%} regexp_matches({{ text }}, '[{{ range }}]') {%- endmacro -%}
 
@@ -116,6 +113,22 @@ create table if not exists {{ name }} (
 
 {#- An index of raw rows by an id, which may be of any length. -#}
 {%- macro create_raw_index(table, column) -%} {%- endmacro -%}
+
+{#- Tables that runs keep for themselves have a schema of their own, which every connection looks into as well. -#}
+{%- macro enter_work_schema() -%}
+create schema if not exists growth_work;
+set search_path = 'growth_work,main';
+{%- endmacro -%}
+{%- macro leave_work_schema() -%} set search_path = 'main,growth_work'; {%- endmacro -%}
+
+{#- What a table and its columns say, where every tool that lists them shows it. -#}
+{%- macro describe(table) -%}
+comment on table {{ table.name }} is {{ table.sentence | text }};
+{% for name, column in table.columns.items() %}
+comment on column {{ table.name }}.{{ name }} is {{ (column.sentence ~ ' [' ~ column.unit ~ ']') | text }};
+{% endfor %}
+{%- endmacro -%}
+
 
 {%- macro drop_view(name) -%} drop view if exists {{ name }}; {%- endmacro -%}
 

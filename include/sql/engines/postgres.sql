@@ -51,9 +51,6 @@ case when {{ text }} ~ '{{ json_number }}' then cast({{ text }} as double precis
 {#- A fraction 0 to 1, null where the whole is 0. -#}
 {%- macro ratio(part, whole) -%} cast({{ part }} as double precision) / nullif({{ whole }}, 0) {%- endmacro -%}
 
-{#- How many whole parts of a size fit into a number of days. -#}
-{%- macro whole(days, size) -%} ({{ days }}) / {{ size }} {%- endmacro -%}
-
 {#- Whether a character of a range such as 2-9 is in a text. -#}
 {%- macro has_one_of(text, range) -%} {{ text }} ~ '[{{ range }}]' {%- endmacro -%}
 
@@ -147,6 +144,24 @@ create {{ 'unique ' if is_unique }}index if not exists {{ table }}_{{ short(colu
 create index if not exists {{ table }}_{{ column }} on {{ table }} using hash ({{ column }});
 {%- endmacro -%}
 
+{#- Tables that runs keep for themselves have a schema of their own, <schema>_work, which every connection looks into as
+    well (growth.engines.postgres). -#}
+{%- macro enter_work_schema() -%}
+select set_config('search_path', split_part(current_setting('search_path'), ',', 2) || ',' || split_part(current_setting('search_path'), ',', 1), true);
+{%- endmacro -%}
+{%- macro leave_work_schema() -%}
+select set_config('search_path', split_part(current_setting('search_path'), ',', 2) || ',' || split_part(current_setting('search_path'), ',', 1), true);
+{%- endmacro -%}
+
+{#- What a table and its columns say, where every tool that lists them shows it. -#}
+{%- macro describe(table) -%}
+comment on table {{ table.name }} is {{ table.sentence | text }};
+{% for name, column in table.columns.items() %}
+comment on column {{ table.name }}.{{ name }} is {{ (column.sentence ~ ' [' ~ column.unit ~ ']') | text }};
+{% endfor %}
+{%- endmacro -%}
+
+
 {#- With the views that read it: all are made anew together. -#}
 {%- macro drop_view(name) -%} drop view if exists {{ name }} cascade; {%- endmacro -%}
 
@@ -163,14 +178,10 @@ analyze {{ name }};
 
 {#- The same for a table that has changed by a good part of it: no run waits for autovacuum. -#}
 {%- macro count_rows_if_many(table, added) -%}
-do $$
-begin
-    if (select count(*) from {{ added }})
-        > (select greatest(reltuples, 0) from pg_class where oid = cast('{{ table }}' as regclass)) / 10 then
-        analyze {{ table }};
-    end if;
-end
-$$;
+do $$ begin
+if (select count(*) from {{ added }})
+    > (select greatest(reltuples, 0) from pg_class where oid = cast('{{ table }}' as regclass)) / 10
+then analyze {{ table }}; end if; end $$;
 {%- endmacro -%}
 
 {#- Rows that are read together are written beside each other. -#}

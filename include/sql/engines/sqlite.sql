@@ -38,9 +38,6 @@ case when substr({{ text }}, 20, 1) = '.' and substr({{ text }}, 24, 1) glob '[0
 {#- A fraction 0 to 1, null where the whole is 0. -#}
 {%- macro ratio(part, whole) -%} 1.0 * {{ part }} / nullif({{ whole }}, 0) {%- endmacro -%}
 
-{#- How many whole parts of a size fit into a number of days. -#}
-{%- macro whole(days, size) -%} ({{ days }}) / {{ size }} {%- endmacro -%}
-
 {#- Whether a character of a range such as 2-9 is in a text. -#}
 {%- macro has_one_of(text, range) -%} {{ text }} glob '*[{{ range }}]*' {%- endmacro -%}
 
@@ -103,6 +100,14 @@ create {{ 'unique ' if is_unique }}index if not exists {{ table }}_{{ columns | 
 
 {#- An index of raw rows by an id, which may be of any length. -#}
 {%- macro create_raw_index(table, column) -%} {{ create_index(table, [column]) }} {%- endmacro -%}
+
+{#- Tables that runs keep for themselves: their names begin with work_. -#}
+{%- macro enter_work_schema() -%} {%- endmacro -%}
+{%- macro leave_work_schema() -%} {%- endmacro -%}
+
+{#- What a table and its columns say. SQLite has no place for it. -#}
+{%- macro describe(table) -%} {%- endmacro -%}
+
 
 {%- macro drop_view(name) -%} drop view if exists {{ name }}; {%- endmacro -%}
 

@@ -4,11 +4,11 @@ select
     r.published_month,
     r.published_run_id,
     r.as_of_date,
-    (select count(*) from scope_batches) as batches_waiting,
-    (select max(run_id) from lease) as unpublished_run_id,
+    (select count(*) from work_scope_batches) as batches_waiting,
+    (select max(run_id) from work_lease) as unpublished_run_id,
     (
         select count(*)
-        from lease as l
+        from work_lease as l
         inner join check_results as c on l.dag_id = c.dag_id and l.run_id = c.run_id
         where c.rows_found > 0 and c.severity <> 'warn'
     ) as checks_failed

@@ -1,30 +1,22 @@
-{#- Everything that a warehouse consists of, made where it is not there yet. -#}
+{#- Everything that a warehouse consists of, created where it is missing. -#}
 {% set text, int, real = 'text', 'integer', 'real' %}
 -- What arrived, as it arrived.
-{% for table, columns in raw_tables.items() %}
-{% set types = {'batch_date': text, 'source_file': text, 'source_row': int} %}
-{% for column in columns %}{% set _ = types.update({column: text}) %}{% endfor %}
-{{ db.create_large_table(table, types, ['batch_date', 'source_file', 'source_row']) }}
-{{ db.create_raw_index(table, columns[0]) }}
+{% for t in raw %}
+{{ db.create_large_table(t.name, t.types, t.key) }}
+{{ db.create_raw_index(t.name, raw_tables[t.name][0]) }}
+{{ db.describe(t) }}
 {% endfor %}
 {{ db.create_table('raw_batches', {'batch_date': text, 'table_name': text, 'source_name': text, 'rows_landed': int},
     ['batch_date', 'table_name']) }}
 {{ db.create_table('unmapped_events', {'batch_date': text, 'source_file': text, 'event_name': text, 'rows_seen': int},
     ['batch_date', 'source_file', 'event_name']) }}
--- Hashes of the ids of people who were erased: rows that name them are not landed again.
-{{ db.create_table('erased', {'kind': text, 'digest': text}, ['kind', 'digest']) }}
 
--- What a run knows.
-{{ db.create_table('lease', {'"only"': int, 'dag_id': text, 'run_id': text, 'held_by': text}, ['"only"']) }}
+-- What people may ask about runs.
 {{ db.create_table('run_state', {'"only"': int,
     'as_of_date': text, 'as_of_day': int, 'as_of_month': text,
-    'published_date': text, 'published_day': int, 'published_month': text, 'published_hash': text, 'published_run_id': text,
-    'definitions_hash': text, 'prepared_hash': text, 'everything': int, 'revision': int}, ['"only"']) }}
-{% call db.insert_new('run_state', ['"only"', 'everything', 'revision']) %}values (1, 0, 0){% endcall %}
-{{ db.create_table('scope_batches', {'batch_date': text}, ['batch_date']) }}
-{{ db.create_work_table('replaced_users', {'user_id': text}, ['user_id']) }}
-{{ db.create_work_table('replaced_subscriptions', {'subscription_id': text}, ['subscription_id']) }}
-{{ db.create_table('built', {'table_name': text, 'revision': int, 'definitions_hash': text}, ['table_name']) }}
+    'published_date': text, 'published_day': int, 'published_month': text, 'published_run_id': text,
+    'prepared_fingerprint': text, 'revision': int}, ['"only"']) }}
+{% call db.insert_new('run_state', ['"only"', 'revision']) %}values (1, 0){% endcall +%}
 {{ db.create_table('run_steps', {'dag_id': text, 'run_id': text, 'task_id': text,
     'rows_removed': int, 'rows_written': int, 'sql_seconds': real}, ['dag_id', 'run_id', 'task_id']) }}
 {{ db.create_table('check_results', {'dag_id': text, 'run_id': text, 'check_name': text,
@@ -35,15 +27,32 @@
 {{ db.create_table('calendar_months', {'month': text, 'month_number': int, 'first_day': int, 'last_day': int},
     ['month']) }}
 
--- The models.
-{% for t in models %}
+-- The tables that are computed.
+{% for t in tables %}
 {{ db.create_large_table(t.name, t.types, t.key) }}
-{% include 'run/indexes.sql' %}
-{{ db.create_work_table('scope__' ~ t.name, t.types_of(t.scope), t.scope) }}
+{% include 'run/indexes.sql' +%}
+{{ db.describe(t) }}
+{% endfor %}
+{% include 'run/batch_accounting.sql' +%}
+
+-- What runs keep for themselves.
+{{ db.enter_work_schema() }}
+{{ db.create_table('work_lease', {'"only"': int, 'dag_id': text, 'run_id': text, 'held_by': text}, ['"only"']) }}
+-- By what each table was computed last and published, why all of it has to be computed, and from what it was built.
+{{ db.create_table('work_table_state', {'table_name': text, 'fingerprint': text, 'published_fingerprint': text,
+    'whole_because': text, 'built_revision': int}, ['table_name']) }}
+-- Hashes of the ids of people who were erased: rows that name them are not landed again.
+{{ db.create_table('work_erased', {'kind': text, 'digest': text}, ['kind', 'digest']) }}
+{{ db.create_table('work_scope_batches', {'batch_date': text}, ['batch_date']) }}
+{{ db.create_work_table('work_replaced_users', {'user_id': text}, ['user_id']) }}
+{{ db.create_work_table('work_replaced_subscriptions', {'subscription_id': text}, ['subscription_id']) }}
+{% for t in tables %}
+{{ db.create_work_table('work_scope__' ~ t.name, t.types_of(t.partition), t.partition) }}
 {% if t.changes %}
-{{ db.create_work_table('changed__' ~ t.name, t.types_of(t.changes), t.changes) }}
+{{ db.create_work_table('work_changed__' ~ t.name, t.types_of(t.changes), t.changes) }}
 {% endif %}
 {% if t.layer == 'marts' %}
-{{ db.create_work_table('building__' ~ t.name, t.types, t.key) }}
+{{ db.create_work_table('work_building__' ~ t.name, t.types, t.key) }}
 {% endif %}
 {% endfor %}
+{{ db.leave_work_schema() }}

@@ -6,7 +6,7 @@
     'raw_links': ['user_id', 'other_user_id', 'anonymous_id', 'other_anonymous_id'],
 } %}
 {{ db.begin_alone() }}
-{% include 'run/hold.sql' %}
+{% include 'run/acquire_lease.sql' +%}
 -- All ids of those who were asked for; of devices those that are nobody else's, too.
 insert into erased_ids (kind, id)
 with people as (
@@ -54,7 +54,7 @@ from {{ table }} as t
 {{ own }}
 group by t.batch_date;
 {% if table == 'raw_subscriptions' %}
-{% call db.insert_keys('replaced_subscriptions', ['subscription_id']) %}
+{% call db.insert_keys('work_replaced_subscriptions', ['subscription_id']) %}
 select subscription_id
 from (
     select distinct t.subscription_id
@@ -62,7 +62,7 @@ from (
     {{ own }}
 ) as own_subscriptions
 where subscription_id is not null
-{% endcall %}
+{% endcall +%}
 {% endif %}
 delete from {{ table }} as t
 {{ own }};
@@ -73,9 +73,9 @@ update raw_batches set rows_landed = rows_landed - (
     where e.table_name = raw_batches.table_name and e.batch_date = raw_batches.batch_date
 )
 where (table_name, batch_date) in (select table_name, batch_date from erased_rows);
-{% call db.insert_new('scope_batches', ['batch_date']) %}
+{% call db.insert_new('work_scope_batches', ['batch_date']) %}
 select distinct batch_date from erased_rows
-{% endcall %}
-{% call db.insert_keys('replaced_users', ['user_id']) %}
+{% endcall +%}
+{% call db.insert_keys('work_replaced_users', ['user_id']) %}
 select id from erased_ids where kind = 'id'
-{% endcall %}
+{% endcall +%}

@@ -1,4 +1,4 @@
-{#- The indexes of a model's table, as its header names them; where its key is not its grain, the grain is one, too. -#}
+{#- The indexes of a table, as its description names them; where its key is not its grain, the grain is one, too. -#}
 {% for index in t.indexes %}
 {{ db.create_index(t.name, index) }}
 {% endfor %}

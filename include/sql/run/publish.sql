@@ -1,55 +1,46 @@
-{#- All marts change at once: their rows in scope are replaced, and the scope is done with, in one transaction. -#}
+{#- All marts change at once: their rows in scope are replaced, and the scope is removed, in one transaction. -#}
 {% import 'run/rows.sql' as rows with context %}
 {{ db.begin_alone() }}
-{% include 'run/hold.sql' %}
-{% for t in marts %}
-select 'Table {{ t.name }} was built from other rows or definitions than there are now: clear its task, and those below.'
+{% include 'run/acquire_lease.sql' +%}
+select 'Table ' || b.table_name || ' was built from other rows or definitions than there are now: clear its task, and those below.'
     as refusal
 from run_state as r
-left join built as b on b.table_name = '{{ t.name }}' and b.revision = r.revision
-    and b.definitions_hash = r.definitions_hash
-where b.table_name is null;
+inner join work_table_state as b on b.built_revision is null or b.built_revision <> r.revision
+where b.table_name in ({% for t in marts %}'{{ t.name }}'{{ ', ' if not loop.last }}{% endfor %});
+{% for t in marts if t.ledger %}
+{% include 'run/restatements.sql' +%}
 {% endfor %}
-
-
-{% include 'run/restatements.sql' %}
 {% for t in marts %}
-
 delete from {{ t.name }} where ({{ t.key | join(', ') }}) in (
-{{ rows.all_if_everything(t.name, t.key) }}
+{{ rows.all_if_whole(t.name, t.key) }}
 );
 delete from {{ t.name }}
-where ({{ t.scope | join(', ') }}) in (select {{ t.scope | join(', ') }} from scope__{{ t.name }});
+where ({{ t.partition | join(', ') }}) in (select {{ t.partition | join(', ') }} from work_scope__{{ t.name }});
 insert into {{ t.name }} ({{ t.columns | join(', ') }})
-select {{ t.columns | join(', ') }} from building__{{ t.name }} order by {{ t.key | join(', ') }};
+select {{ t.columns | join(', ') }} from work_building__{{ t.name }} order by {{ t.key | join(', ') }};
 {% endfor %}
-
 delete from run_steps
 where dag_id = :dag_id and run_id = :run_id and task_id = 'publish';
 insert into run_steps (dag_id, run_id, task_id, rows_removed, rows_written)
 select :dag_id, :run_id, 'publish', 0,
-    {% for t in marts %}(select count(*) from building__{{ t.name }}){{ ' + ' if not loop.last }}{% endfor %};
-
-delete from scope_batches;
-delete from replaced_users;
-delete from replaced_subscriptions;
-{% for t in refreshed %}
-delete from scope__{{ t.name }};
+    {% for t in marts %}(select count(*) from work_building__{{ t.name }}){{ ' + ' if not loop.last }}{% endfor %};
+delete from work_scope_batches;
+delete from work_replaced_users;
+delete from work_replaced_subscriptions;
+{% for t in upper_tables + marts %}
+delete from work_scope__{{ t.name }};
 {% if t.changes %}
-delete from changed__{{ t.name }};
+delete from work_changed__{{ t.name }};
+{% endif %}
+{% if t.layer == 'marts' %}
+delete from work_building__{{ t.name }};
 {% endif %}
 {% endfor %}
-{% for t in marts %}
-delete from scope__{{ t.name }};
-delete from building__{{ t.name }};
-{% endfor %}
-delete from built;
+update work_table_state set published_fingerprint = fingerprint, whole_because = null, built_revision = null;
 update run_state set
     published_date = as_of_date,
     published_day = as_of_day,
     published_month = as_of_month,
-    published_hash = definitions_hash,
-    published_run_id = :run_id,
-    everything = 0;
-delete from lease;
+    published_run_id = :run_id;
+delete from work_lease;
 {{ db.commit() }}

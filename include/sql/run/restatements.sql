@@ -1,27 +1,26 @@
-{#- What a publish changes in cells that counted as final, and why: asked before it replaces them.
-    Final is a cell of a mature cohort, of a month of activity that is over, and how many came in a month that is over. -#}
-{% set people = definitions.funnel.steps[0].people %}
-{% for t in marts if t.name in ledger %}
-{% set changed = ledger[t.name] %}
-{% set cell = ['cohort_month'] + (['activity_month'] if 'activity_month' in t.key else []) %}
+{#- What a publish changes in the final cells of a mart, and why: asked before it replaces them.
+    The mart's description says when its cells are final and what changes them. -#}
+{% set ledger, cell = t.ledger, t.ledger.cell %}
 insert into restatements
     (table_name, row_key, column_name, old_value, new_value, cause, as_of_date, dag_id, run_id)
 with causes as (
     {% for cause, table in {'late events': 'stg_events', 'corrected subscription': 'stg_subscriptions', 'changed user': 'stg_users'}.items() %}
     select {{ cell | join(', ') }}, '{{ cause }}' as cause
-    from {{ changed }}
-    where user_id in (select user_id from changed__{{ table }})
+    from work_changed__{{ ledger.caused_by }}
+    where user_id in (select user_id from work_changed__{{ table }})
     union
     {% endfor %}
     select {{ cell | join(', ') }}, 'linked ids'
-    from {{ changed }}
-    where user_id in (select id from changed__int_identities union select person_id from changed__int_identities)
+    from work_changed__{{ ledger.caused_by }}
+    where user_id in (select id from work_changed__int_identities union select person_id from work_changed__int_identities)
+    {% if 'cohort_month' in cell %}
     union
-    -- Who joins or leaves a cohort changes its size in every month.
-    select c.signup_month{{ ', s.activity_month' if 'activity_month' in cell }}, 'changed user'
-    from changed__stg_users as c
-    {% if 'activity_month' in cell %}
-    inner join scope__{{ t.name }} as s on c.signup_month <= s.activity_month
+    -- A user who joins or leaves a cohort changes its size in every month.
+    select c.signup_month{{ ', s.' ~ ledger.month if ledger.month != 'cohort_month' }}, 'changed user'
+    from work_changed__stg_users as c
+    {% if ledger.month != 'cohort_month' %}
+    inner join work_scope__{{ t.name }} as s on c.signup_month <= s.{{ ledger.month }}
+    {% endif %}
     {% endif %}
 ),
 
@@ -31,27 +30,27 @@ causes_of_cells as (
     group by {{ cell | join(', ') }}
 ),
 
-{# Days after its month from which a cell is final. #}
-{% set days = 0 if 'activity_month' in t.key else definitions.funnel.days_to_mature %}
-{% for rows, after in {'final_rows': days, 'rows_of_months_over': 0}.items() if rows == 'final_rows' or people in t.columns %}
-{{ rows }} as (
+{# One set of final rows for each number of days after which columns are final. #}
+{% for days in [ledger.final_after_days] + ledger.column_final_after_days.values() | reject('eq', ledger.final_after_days) | unique | list %}
+final_after_{{ days }}_days as (
     select o.{{ t.key | join(', o.') }}
     from {{ t.name }} as o
-    inner join calendar_months as m on o.{{ cell[-1] }} = m.month
-    inner join run_state as r on m.last_day + {{ after }} <= r.published_day
-    where o.{{ t.scope[0] }} in (select {{ t.scope[0] }} from scope__{{ t.name }}) or r.everything = 1
+    inner join calendar_months as m on o.{{ ledger.month }} = m.month
+    inner join run_state as r on m.last_day + {{ days }} <= r.published_day
+    where o.{{ t.partition[0] }} in (select {{ t.partition[0] }} from work_scope__{{ t.name }})
+        or exists (select 1 from work_table_state where table_name = '{{ t.name }}' and whole_because is not null)
     union
     -- Rows that a month lacked when it was published; a month that was not published has nothing to restate.
     select n.{{ t.key | join(', n.') }}
-    from building__{{ t.name }} as n
-    inner join calendar_months as m on n.{{ cell[-1] }} = m.month
-    inner join run_state as r on m.last_day + {{ after }} <= r.published_day
-    where n.{{ t.scope[0] }} in (select {{ t.scope[0] }} from {{ t.name }})
+    from work_building__{{ t.name }} as n
+    inner join calendar_months as m on n.{{ ledger.month }} = m.month
+    inner join run_state as r on m.last_day + {{ days }} <= r.published_day
+    where n.{{ t.partition[0] }} in (select {{ t.partition[0] }} from {{ t.name }})
 ),
 
 {% endfor %}
 cells as (
-    {% for column in t.columns | reject('in', t.key) | reject('in', unmeasured) %}
+    {% for column in t.columns | reject('in', t.key) | reject('in', ledger.calendar_columns) %}
     select
         {% for key in t.key %}
         k.{{ key }},
@@ -59,11 +58,11 @@ cells as (
         '{{ column }}' as column_name,
         o.{{ column }} as old_value,
         n.{{ column }} as new_value
-    from {{ 'rows_of_months_over' if column == people else 'final_rows' }} as k
+    from final_after_{{ ledger.column_final_after_days.get(column, ledger.final_after_days) }}_days as k
     left join {{ t.name }} as o
         on {% for key in t.key %}k.{{ key }} = o.{{ key }}{{ ' and ' if not loop.last }}{% endfor %}
 
-    left join building__{{ t.name }} as n
+    left join work_building__{{ t.name }} as n
         on {% for key in t.key %}k.{{ key }} = n.{{ key }}{{ ' and ' if not loop.last }}{% endfor %}
 
     where {{ db.differs('o.' ~ column, 'n.' ~ column) }}
@@ -79,15 +78,13 @@ select
     cells.new_value,
     case
         when :dag_id = 'saas_growth_erase' then 'erased person'
-        when r.everything = 1 and r.definitions_hash <> r.published_hash then 'new definition'
-        when r.everything = 1 then 'rebuild'
-        else causes_of_cells.cause
+        else coalesce(w.whole_because, causes_of_cells.cause)
     end,
     r.as_of_date,
     :dag_id,
     :run_id
 from cells
 cross join run_state as r
+inner join work_table_state as w on w.table_name = '{{ t.name }}'
 left join causes_of_cells
     on {% for key in cell %}cells.{{ key }} = causes_of_cells.{{ key }}{{ ' and ' if not loop.last }}{% endfor %};
-{% endfor %}

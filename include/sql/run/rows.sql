@@ -10,16 +10,16 @@ from {{ keys }} as k
 {% endfor %}
 {%- endmacro -%}
 
-{#- All when a run computes everything again, otherwise none, and then none is read. -#}
-{%- macro all_if_everything(table, columns) -%}
+{#- All of a mart when its run computes the whole table, otherwise none, and then none is read. -#}
+{%- macro all_if_whole(table, columns) -%}
 select t.{{ columns | join(', t.') }}
-from run_state as r
+from work_table_state as w
 cross join {{ table }} as t
-where r.everything = 1
+where w.table_name = '{{ table }}' and w.whole_because is not null
 {%- endmacro -%}
 
-{#- Those of incoming that the table has already, the same in every column. -#}
-{%- macro kept(table, columns, key, told) -%}
+{#- Those of incoming that the table has already, equal in every column. -#}
+{%- macro unchanged(table, columns, key, told) -%}
 select t.{{ told | join(', t.') }}
 from incoming as i
 {{ db.join }} {{ table }} as t

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import re
 import textwrap
 from collections.abc import Mapping
@@ -11,13 +10,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from growth.commands.run import warehouse_place
 from growth.commands.summary import STAR, WIDTH, table
 from growth.engines import Connection, Place
 from growth.errors import UserError
 from growth.language.definitions import Definitions
 from growth.language.sql import Sql
-from growth.warehouse.landing import plain_errors
+from growth.warehouse.scripts import plain_errors
+from growth.warehouse.state import definitions_have_changed
 
 COLUMNS = ("month", "metric", "value")
 WITHIN = 5.0
@@ -215,42 +214,28 @@ def _value(where: str, metric: Metric, text: str) -> float:
 # --- Beside ours
 
 
-def compare(root: Path, environment: Mapping[str, str]) -> int:
+def compare(place: Place, known_file: Path, within: float = WITHIN) -> int:
     """Print the comparison; gives 0 where all is within, else 1. Only reads. Raises UserError."""
     from growth.language import definitions
 
     words = definitions.load()
-    if not environment.get("KNOWN"):
-        raise UserError("No numbers to compare with are named: make compare KNOWN=known.csv (month,metric,value).")
-    within = _within(environment.get("WITHIN"))
-    place = warehouse_place(root, environment)
-    lines = read_known(root / Path(environment["KNOWN"]).expanduser(), metrics(words))
+    lines = read_known(known_file, metrics(words))
     if not place.engine.exists(place):
         raise UserError(f"There is no warehouse {place}: make run builds it.")
     with plain_errors(place), closing(place.engine.read(place)) as connection:
-        as_of = _as_of(connection, place, Sql(words, place.kind).definitions_hash)
+        as_of = _as_of(connection, place, Sql(words, place.kind))
         results = [_compared(connection, known, as_of, within) for known in lines]
         print(*_report(connection, words, results, as_of, within), sep="\n")
     return 0 if all(result.is_within for result in results) else 1
 
 
-def _within(text: str | None) -> float:
-    try:
-        within = float((text or str(WITHIN)).strip().removesuffix("%"))
-    except ValueError:
-        within = math.nan
-    if not 0 <= within < math.inf:
-        raise UserError(f"WITHIN is {text!r}: give the percentage that may lie between, such as WITHIN=5.")
-    return within
-
-
-def _as_of(connection: Connection, place: Place, definitions_hash: str) -> str:
+def _as_of(connection: Connection, place: Place, sql: Sql) -> str:
     if "run_state" not in place.engine.tables(connection):
         raise UserError(f"The warehouse {place} is none yet: make run builds it.")
-    as_of, published_hash = connection.execute("select published_date, published_hash from run_state").fetchone()
+    (as_of,) = connection.execute("select published_date from run_state").fetchone()
     if not as_of:
         raise UserError(f"No run has published in the warehouse {place}: run again, and compare then.")
-    if published_hash != definitions_hash:
+    if definitions_have_changed(connection, sql):
         raise UserError("The definitions have changed since the last run: run again, and compare then.")
     return as_of
 

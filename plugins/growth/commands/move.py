@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from growth.commands.run import warehouse_place
 from growth.engines import SUFFIXES, Connection, Place, place_of
 from growth.errors import UserError
 from growth.language import definitions
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED, UNMAPPED_COLUMNS
 from growth.language.sql import Sql
 from growth.warehouse import pipeline
-from growth.warehouse.landing import connecting, plain_errors, prepare
-from growth.warehouse.verify import BATCH_COLUMNS, copy_state, differences, refuse_unpublished
+from growth.warehouse.schema import prepare
+from growth.warehouse.scripts import connecting, plain_errors
+from growth.warehouse.state import refuse_unpublished
+from growth.warehouse.verify import BATCH_COLUMNS, adopt_raw_rows, differences
 
 ROWS = 100_000
 """So many are held in memory at once."""
@@ -25,7 +27,7 @@ KEPT: dict[str, tuple[str, ...]] = {
     **{table: (*ARRIVAL_COLUMNS, *columns) for table, columns in RAW_COLUMNS.items()},
     "raw_batches": BATCH_COLUMNS,
     UNMAPPED: UNMAPPED_COLUMNS,
-    "erased": ("kind", "digest"),
+    "work_erased": ("kind", "digest"),
     "restatements": (
         *("table_name", "row_key", "column_name", "old_value", "new_value", "cause"),
         *("as_of_date", "dag_id", "run_id"),
@@ -36,19 +38,18 @@ KEPT: dict[str, tuple[str, ...]] = {
 RUN = {"dag_id": "move", "run_id": "move", "first_day": "", "last_day": ""}
 
 
-def move(root: Path, environment: Mapping[str, str]) -> int:
-    """Fill the warehouse that INTO names from the one that WAREHOUSE or the connection names. Raises UserError.
+def move(old: Place, into: str) -> int:
+    """Fill the warehouse that `into` names, a file or a connection, from the old one. Raises UserError.
 
     The old one is only read, one moment of it. The new one is empty or what an earlier try has left.
     """
-    old = warehouse_place(root, environment)
-    new = _target(root, environment.get("INTO", ""))
+    new = _target(into)
     if not old.engine.exists(old):
         raise UserError(f"There is no warehouse {old}: name the one to move with WAREHOUSE=.")
     words = definitions.load()
     sql = Sql(words, new.kind)
     with plain_errors(old), closing(old.engine.read(old)) as source:
-        refuse_unpublished(source, "", str(old), Sql(words, old.kind).definitions_hash)
+        refuse_unpublished(source, Sql(words, old.kind), str(old))
         with connecting(new) as target:
             _refuse_filled(target, new)
             prepare(target, sql)
@@ -56,7 +57,7 @@ def move(root: Path, environment: Mapping[str, str]) -> int:
             print(f"Copied {rows:,} rows; computing all tables from them ...", flush=True)
             pipeline.compute(target, sql, RUN)
             found = differences(source, target, sql.marts, within=1e-9)
-            new.engine.published(new, target)
+            new.engine.refresh_readers(new, target)
     for difference in found[:10]:
         print(difference)
     if found:
@@ -67,14 +68,10 @@ def move(root: Path, environment: Mapping[str, str]) -> int:
     return 0
 
 
-def _target(root: Path, text: str) -> Place:
-    if not text:
-        raise UserError(
-            "Say where to: make move INTO=data/saas_funnel.duckdb, or INTO= with a connection as JSON or URI."
-        )
+def _target(text: str) -> Place:
     if text.lstrip().startswith("{") or "://" in text:
         return place_of(text)
-    path = (root / Path(text).expanduser()).absolute()
+    path = Path(text).expanduser().absolute()
     if not path.parent.is_dir():
         raise UserError(f"There is no folder {path.parent}: make it, or name a file in another with INTO=.")
     return Place(SUFFIXES.get(path.suffix, "sqlite"), str(path))
@@ -97,9 +94,9 @@ def _copy(source: Connection, target: Connection, sql: Sql) -> int:
             for rows in _rows(source, f"select {', '.join(columns)} from {table}"):
                 sql.engine.load(target, table, columns, list(zip(*rows, strict=True)))
                 counted[table] += len(rows)
-        sql.engine.loaded(target, {table: counted[table] for table in RAW_COLUMNS})
-        state = source.execute("select as_of_date, as_of_day, as_of_month from run_state").fetchone()
-        copy_state(target, sql, *state)
+        sql.engine.update_statistics(target, {table: counted[table] for table in RAW_COLUMNS})
+        (as_of,) = source.execute("select as_of_date from run_state").fetchone()
+        adopt_raw_rows(target, sql, date.fromisoformat(as_of))
     except BaseException:
         target.rollback()
         raise

@@ -5,7 +5,6 @@ Plain text of at most 100 columns.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -21,7 +20,8 @@ from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED
 from growth.language.sql import Sql
 from growth.sources import open_source
 from growth.sources.contract import Sample, Source
-from growth.warehouse.landing import land, prepare
+from growth.warehouse.landing import land
+from growth.warehouse.schema import prepare
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ LONGEST_SPAN = timedelta(days=36_500)
 KINDS = {"raw_events": "event_type", "raw_subscriptions": "status"}
 
 
-def preview(environment: Mapping[str, str] = os.environ) -> int:
+def preview(environment: Mapping[str, str]) -> int:
     """Print what the source of the environment would land. Raises UserError."""
     sample = SampledSource(open_source(environment))
     protect = emails.chosen(environment)
@@ -45,7 +45,7 @@ def preview(environment: Mapping[str, str] = os.environ) -> int:
         sql = Sql(words)
         prepare(connection, sql)
         land(connection, sql, sample, sample.days, {"dag_id": "preview", "run_id": "preview"}, protect=protect)
-        lines = _page(connection, sample, words.quality.max_rejected_rate)
+        lines = _page(connection, sql, sample, words.quality.max_rejected_rate)
     print("\n".join(line[:WIDTH].rstrip() for line in lines))
     return 0
 
@@ -87,7 +87,7 @@ def _days(piece: Mapping[str, pd.DataFrame], name: str) -> set[str]:
 # --- The page
 
 
-def _page(connection: sqlite3.Connection, sample: SampledSource, limit: float) -> list[str]:
+def _page(connection: sqlite3.Connection, sql: Sql, sample: SampledSource, limit: float) -> list[str]:
     days = (
         f"{sample.first_day} to {sample.latest_day}" if sample.first_day < sample.latest_day else f"{sample.first_day}"
     )
@@ -103,7 +103,7 @@ def _page(connection: sqlite3.Connection, sample: SampledSource, limit: float) -
     lines += _events_without_rule(connection)
     for each in sample.samples:
         lines += _missing_fields(each)
-    lines += _rejected(connection, limit)
+    lines += _rejected(connection, sql, limit)
     return lines
 
 
@@ -175,14 +175,15 @@ def _missing_fields(sample: Sample) -> list[str]:
     return ["", "Fields that the mapping reads and no row had", *table(["field", "in files like"], found)]
 
 
-def _rejected(connection: sqlite3.Connection, limit: float) -> list[str]:
+def _rejected(connection: sqlite3.Connection, sql: Sql, limit: float) -> list[str]:
     rows: list[list[str]] = []
     landed = 0
     for name in RAW_COLUMNS:
         (total,) = connection.execute(f"select count(*) from {name}").fetchone()
         landed += total
         found: list[tuple[Any, ...]] = connection.execute(
-            f"select reject_reason, count(*), min(source_file || ' row ' || source_row) from typed_{name[4:]}"
+            "select reject_reason, count(*), min(source_file || ' row ' || source_row)"
+            f" from ({sql.typed(name)}) as typed"
             " where reject_reason is not null group by 1 order by 2 desc, 1"
         ).fetchall()
         rows += [

@@ -263,6 +263,14 @@ class Quality(Word):
     longest_user_id: Annotated[int, Field(ge=1, le=300)]
 
 
+class CountedWord(Word):
+    """A word without a number of its own."""
+
+    formula: str
+    choices: list[str] = []
+    """The numbers and lists of other sections that it depends on, as `section.key`."""
+
+
 class Definitions(Strict):
     events: Events
     features: Features
@@ -274,6 +282,24 @@ class Definitions(Strict):
     at_risk: AtRisk
     upsell_ready: UpsellReady
     quality: Quality
+    words: dict[Name, CountedWord] = {}
+
+    def word(self, path: str) -> Word:
+        """What a column names as its word: one of `words`, a section, or a step as `funnel.<step>`."""
+        found = self.words.get(path) or self.value(path)
+        if not isinstance(found, Word):
+            raise ValueError(f"{path} is no word of the dictionary")
+        return found
+
+    def value(self, path: str) -> object:
+        """A section, or what stands at `section.key` or for a step of the funnel at `funnel.<step>.key`."""
+        found: object = self
+        for key in path.split("."):
+            steps = {step.name: step for step in found.steps} if isinstance(found, Funnel) else {}
+            found = steps.get(key) or getattr(found, key, None)
+            if found is None:
+                raise ValueError(f"{path} is no key of the dictionary")
+        return found
 
     @model_validator(mode="after")
     def _agree(self) -> Definitions:
@@ -302,11 +328,16 @@ class Definitions(Strict):
             raise ValueError(f"upsell_ready.features: there are only {len(self.features.names)} features")
         if self.health.features.target > len(self.features.names):
             raise ValueError(f"health.features.target: there are only {len(self.features.names)} features")
+        for word in self.words.values():
+            for choice in word.choices:
+                self.value(choice)
         return self
 
     def lists(self) -> dict[str, tuple[str, ...]]:
         """The lists of values that a mapping can name, such as features.names."""
-        values = {f"{name}.{key}": value for name, section in self for key, value in section}
+        values = {
+            f"{name}.{key}": value for name, section in self if isinstance(section, Word) for key, value in section
+        }
         return {
             name: tuple(value)
             for name, value in values.items()

@@ -1,33 +1,26 @@
-"""From the SQL files and the dictionary to the statements that an engine runs."""
+"""From the tables' folders and the dictionary to the statements that an engine runs."""
 
 from __future__ import annotations
 
 import hashlib
-import re
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jinja2
+from pydantic import BaseModel
 
 from growth import engines
 from growth.language.definitions import Definitions
-from growth.language.models import LAYERS, SQL_FOLDER, Model, model_files, read_header, select_list, tables
 from growth.language.raw import RAW_COLUMNS
+from growth.language.tables import SQL_FOLDER, Table, load_raw_tables, load_table, load_tables, table_folders
 
 _EPOCH = date(1970, 1, 1)
-
-# The marts whose cells become final, each with the changes that its cells are counted from.
-_LEDGER = {
-    "fct_acquisition_funnel": "changed__int_funnel_steps",
-    "fct_acquisition_funnel_by_channel": "changed__int_funnel_steps",
-    "fct_engagement_cohorts": "changed__int_user_engagement",
-}
-# Columns that follow from the calendar alone.
-_UNMEASURED = ("months_since_signup", "days_observed", "is_complete", "is_mature", "matures_on")
 
 
 @dataclass(frozen=True)
@@ -47,174 +40,244 @@ def _values(values: list[str]) -> str:
     return ", ".join(f"'{value}'" for value in values) or "''"
 
 
-def sql_environment(definitions: Definitions, engine: str, whole: bool = False) -> jinja2.Environment:
-    """Templates below include/sql that know the dictionary, and as `db` the words of an engine.
-
-    `whole` is whether what they say is said of all rows, not of those in scope.
-    """
+def sql_environment(definitions: Definitions, engine: str) -> jinja2.Environment:
+    """Templates below include/sql that know the dictionary, and as `db` the macros of an engine."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(SQL_FOLDER),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"definitions": definitions, "whole": whole}
+    environment.filters |= {"values": _values, "text": lambda text: "'" + text.replace("'", "''") + "'"}
+    environment.globals["definitions"] = definitions
     environment.globals["db"] = environment.get_template(f"engines/{engine}.sql").module
     return environment
 
 
+def statements(script: str) -> list[str]:
+    """The statements of a rendered script: each ends with a semicolon at the end of a line."""
+    parts = (part.strip() for part in f"{script}\n".split(";\n"))
+    return [part for part in parts if part]
+
+
 class Sql:
-    """All statements of the warehouse for one engine and one set of definitions."""
+    """All statements of the warehouse for one engine and one dictionary."""
 
     def __init__(self, definitions: Definitions, engine: str = "sqlite") -> None:
         self.definitions = definitions
         self.engine = engines.engine(engine)
 
-    @cache  # noqa: B019 - one Sql lives as long as its process or its test
-    def _environment(self, whole: bool) -> jinja2.Environment:
-        environment = sql_environment(self.definitions, self.engine.name, whole)
-        environment.filters["values"] = _values
-        funnel = self.definitions.funnel
-        meaningful = self.definitions.active.meaningful_events if funnel.counts_active_days else []
-        environment.globals |= {
-            "raw_tables": RAW_COLUMNS,
-            "funnel_event_types": sorted({*funnel.event_types, *meaningful}),
-            "day": lambda d: (d - _EPOCH).days,
-            "typed": self._typed_rows,
-        }
-        environment.globals["words"] = environment.get_template("words.sql").module
-        return environment
-
-    def _render(self, path: str, whole: bool = False, **context: object) -> str:
-        return self._environment(whole).get_template(path).render(**context)
-
-    @cache  # noqa: B019
-    def _query(self, table: str, whole: bool = False) -> str:
-        return self._render(model_files()[table].relative_to(SQL_FOLDER).as_posix(), whole).strip()
+    # --- What there is
 
     @cached_property
-    def _queries(self) -> dict[str, str]:
-        return {name: self._query(name) for name in model_files()}
-
-    @cached_property
-    def models(self) -> list[Model]:
-        """All tables, from the top down."""
-        return [
-            Model(
-                name, path.parent.name, read_header(path.read_text(encoding="utf-8")), select_list(self._queries[name])
-            )
-            for name, path in model_files().items()
-        ]
+    def tables(self) -> dict[str, Table]:
+        """All tables that are computed, in the order in which they are."""
+        return load_tables(self.definitions)
 
     @property
-    def marts(self) -> list[Model]:
-        return [m for m in self.models if m.layer == "marts"]
+    def marts(self) -> list[Table]:
+        return [table for table in self.tables.values() if table.layer == "marts"]
 
-    @cached_property
-    def definitions_hash(self) -> str:
-        """Changes when a model comes to say something else: its text without comments, numbers filled in."""
-        everything = "\n".join([*self._queries.values(), *self._typed.values()])
-        said = re.sub(r"\s+", " ", re.sub(r"--[^\n]*", "", everything))
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
-
-    @cached_property
-    def _typed(self) -> dict[str, str]:
-        """The views of all raw rows. Conditions reach into them: they have no fence."""
-        names = {table: f"typed_{table.removeprefix('raw_')}" for table in RAW_COLUMNS}
-        return {name: self._render(f"staging/{name}.sql", rows=table, fence="") for table, name in names.items()}
-
-    def _typed_rows(self, name: str, rows: str) -> str:
-        """The query of such a view over a few of its raw rows, which no other row is read for."""
-        fence = self._db.fence
-        return self._render(f"staging/typed_{name}.sql", rows=rows, fence=fence)
-
-    def create(self) -> str:
-        """Tables that are not there yet."""
-        return self._render("run/create.sql", models=self.models)
-
-    def views(self) -> str:
-        return self._render("run/views.sql", models=self.models, typed=self._typed)
+    @cache  # noqa: B019 - one Sql lives as long as its process or its test
+    def table(self, name: str) -> Table:
+        """One table, without reading what describes the others."""
+        return load_table(table_folders()[name], self.definitions)
 
     @cache  # noqa: B019
-    def build(self, table: str, whole: bool = False) -> str:
-        """The script of a table's task, one transaction: of the rows in scope, or of the whole table.
+    def fingerprint(self, name: str) -> str:
+        """What one table is computed by: its files, its columns, and the sections of the dictionary that it reads.
 
-        Each refuses to run where the warehouse asks for the other (growth.warehouse.landing.computes_everything).
+        Sentences do not count. The tables that it reads have fingerprints of their own.
         """
-        model = next(m for m in self.models if m.name == table)
-        query = self._query(table, whole)
-        scope_query = self.scope(table, whole)
-        if whole:
-            # The partitions of all events would take as long to note down as the events: only where anybody asks.
-            asking = (query, *(check.query for check in self._checks(table, whole)))
-            scope_query = scope_query if any(f"scope__{table}" in said for said in asking) else ""
-        return self._render(
-            "run/build.sql" if model.layer == "marts" else "run/refill.sql" if whole else "run/refresh.sql",
-            whole,
-            model=model,
-            query=query,
-            scope_query=scope_query,
-            hash=self.definitions_hash,
-        )
+        table = self.table(name)
+        # Each query may use these; how raw text is read concerns the tables that read raw rows.
+        files = [SQL_FOLDER / "words.sql", SQL_FOLDER / "engines" / f"{self.engine.name}.sql"]
+        files += [p for p in sorted(table_folders()[name].glob("*.sql")) if p.name != "scope.sql"]
+        if table.layer in ("identity", "staging"):
+            files += sorted((SQL_FOLDER / "raw").glob("*/typed.sql"))
+        said = {
+            "files": [path.read_text(encoding="utf-8") for path in files],
+            "columns": table.types,
+            "key": table.key,
+            "words": {word: _without_sentences(self.definitions.value(word)) for word in table.words},
+        }
+        return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()[:16]
 
-    @cache  # noqa: B019
-    def publish(self) -> str:
-        refreshed = [m for m in self.models if m.layer != "marts"]
-        return self._render(
-            "run/publish.sql", marts=self.marts, refreshed=refreshed, ledger=_LEDGER, unmeasured=_UNMEASURED
-        )
+    # --- Rendering
 
-    def scope(self, table: str, whole: bool = False) -> str:
-        """The query for the partitions of a table that a run has to compute again."""
-        return self._render(f"scope/{table}.sql", whole).strip()
+    @cached_property
+    def _environment(self) -> jinja2.Environment:
+        environment = sql_environment(self.definitions, self.engine.name)
+        environment.globals |= {
+            "raw_tables": RAW_COLUMNS,
+            "day": lambda d: (d - _EPOCH).days,
+            "typed": self._typed,
+            "next_rows": self._next_rows,
+        }
+        return environment
 
     @property
     def _db(self) -> Any:
-        return self._environment(False).globals["db"]
+        return self._environment.globals["db"]
 
-    def begin(self) -> str:
-        """The statements that open a transaction beside which nobody else writes."""
-        return str(self._db.begin_alone())
+    def _render(self, path: str, whole: bool = False, seen: object = None, **context: object) -> str:
+        """A template, which sees the dictionary or what is given in its place."""
+        context |= {"definitions": seen or self.definitions, "whole": whole}
+        context["words"] = self._environment.get_template("words.sql").make_module(context)
+        return self._environment.get_template(path).render(context).strip()
 
-    def drop_views(self) -> str:
-        names = [*self._typed, *(f"next__{m.name}" for m in self.marts), "batch_accounting"]
-        return "\n".join(str(self._db.drop_view(name)) for name in names)
+    @jinja2.pass_context
+    def _typed(self, context: jinja2.runtime.Context, table: str, rows: str) -> str:
+        """The query that reads the text of raw rows; `rows` is a relation with some or all rows of the raw table."""
+        return self._environment.get_template(f"raw/{table}/typed.sql").render(context.get_all(), rows=rows).strip()
+
+    def _next_rows(self, table: str) -> str:
+        """A mart as it will be once the run has published, as a subquery."""
+        return f"(\n{self._render('run/next_rows.sql', t=self.table(table))}\n)"
+
+    def _words(self, table: str) -> SimpleNamespace:
+        """The dictionary as the query of a table sees it."""
+        seen = SimpleNamespace()
+        for word in self.table(table).words:
+            section, _, key = word.partition(".")
+            value = getattr(self.definitions, section)
+            if key:
+                setattr(seen, section, getattr(seen, section, SimpleNamespace()))
+                setattr(getattr(seen, section), key, getattr(value, key))
+            else:
+                setattr(seen, section, value)
+        return seen
+
+    def _file(self, table: str, name: str) -> str:
+        return (table_folders()[table] / name).relative_to(SQL_FOLDER).as_posix()
+
+    @cache  # noqa: B019
+    def query(self, table: str, whole: bool = False) -> str:
+        """The rows of a table: of its partitions in scope, or all."""
+        return self._render(self._file(table, "query.sql"), whole, self._words(table))
+
+    def scope(self, table: str, whole: bool = False) -> str:
+        """The partitions of a table that a run has to compute again."""
+        return self._render(self._file(table, "scope.sql"), whole)
+
+    # --- A run
+
+    @cache  # noqa: B019
+    def create(self) -> list[str]:
+        """Tables that are not there yet, and what describes them."""
+        raw = load_raw_tables(self.definitions).values()
+        return statements(self._render("run/create.sql", raw=raw, tables=self.tables.values()))
+
+    def drop_views(self) -> list[str]:
+        return [str(self._db.drop_view("batch_accounting")).removesuffix(";")]
+
+    def begin(self) -> list[str]:
+        """Open a transaction beside which nobody else writes."""
+        return statements(str(self._db.begin_alone()))
+
+    def acquire_lease(self) -> list[str]:
+        """Take the warehouse for a run, or refuse to."""
+        return statements(self._render("run/acquire_lease.sql"))
+
+    @cache  # noqa: B019
+    def build(self, name: str, whole: bool = False) -> list[str]:
+        """What a table's task runs, one transaction: its rows in scope, or the whole table.
+
+        Each refuses to run where the warehouse asks for the other (growth.warehouse.state).
+        """
+        table = self.table(name)
+        query = self.query(name, whole)
+        scope_query = self.scope(name, whole)
+        if whole:
+            # The partitions of all events would take as long to note down as the events: only where they are asked for.
+            asking = (query, *(check.query for check in self._checks(name, whole)))
+            scope_query = scope_query if any(f"work_scope__{name}" in text for text in asking) else ""
+        script = "build_mart" if table.layer == "marts" else "build_whole" if whole else "build_in_scope"
+        return statements(
+            self._render(
+                f"run/{script}.sql",
+                whole,
+                t=table,
+                query=query,
+                scope_query=scope_query,
+                fingerprint=self.fingerprint(name),
+            )
+        )
+
+    @cache  # noqa: B019
+    def checks(self, table: str, whole: bool = False) -> list[Check]:
+        """The checks of a table, by file name: of its rows in scope, or of all."""
+        return list(self._checks(table, whole))
+
+    def _checks(self, table: str, whole: bool) -> Iterator[Check]:
+        for path in sorted((table_folders()[table] / "checks").glob("*.sql")):
+            sentence, severity = _header(path.read_text(encoding="utf-8"))
+            query = self._render(path.relative_to(SQL_FOLDER).as_posix(), whole)
+            yield Check(f"{table}__{path.stem}", sentence, severity, query)
+
+    @cache  # noqa: B019
+    def publish(self) -> list[str]:
+        upper = [table for table in self.tables.values() if table.layer != "marts"]
+        return statements(self._render("run/publish.sql", marts=self.marts, upper_tables=upper))
+
+    def erase(self) -> list[str]:
+        """Take the raw rows of some people away; the transaction is left open."""
+        return statements(self._render("run/erase.sql"))
+
+    # --- For people
+
+    def typed(self, raw_table: str) -> str:
+        """The query that reads the text of all rows of a raw table, with the reason where one cannot count."""
+        return self._render(f"raw/{raw_table}/typed.sql", rows=raw_table)
 
     def type_of(self, column_type: str) -> str:
         """What the engine calls text, integer or real."""
         return str(self._db.types[column_type])
 
-    def hold(self) -> str:
-        """The statements that take the warehouse for a run, or refuse to."""
-        return self._render("run/hold.sql")
-
-    def erase(self) -> str:
-        """The statements that take a person's raw rows away; their transaction is left open."""
-        return self._render("run/erase.sql")
-
-    @cache  # noqa: B019
-    def checks(self, layer: str, whole: bool = False) -> list[Check]:
-        """The checks of a layer's tables, by file name: of the rows in scope, or of the whole tables."""
-        return [check for table in tables(layer) for check in self._checks(table, whole)]
-
-    def _checks(self, table: str, whole: bool) -> Iterator[Check]:
-        for path in sorted((SQL_FOLDER / "checks").glob(f"{table}__*.sql")):
-            header = read_header(path.read_text(encoding="utf-8"))
-            severity = header.keys.get("severity", "error")
-            yield Check(path.stem, header.sentence, severity, self._render(f"checks/{path.name}", whole).strip())
-
     def write(self, folder: Path) -> None:
-        """Every statement, rendered: what a linter or a person reads.
+        """Every query, rendered, as a file: what a linter or a person reads.
 
-        One file for each table, scope and check, and one more where a run that computes everything says it otherwise.
+        One for each table, scope and check, and one more where a run that computes whole tables says it otherwise.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        scripts = dict((self._queries | self._typed).items())
-        scripts |= {f"scope__{m.name}": self.scope(m.name) for m in self.models}
-        scripts |= {c.name: c.query for layer in LAYERS for c in self.checks(layer)}
-        whole = {m.name: self._query(m.name, True) for m in self.models}
-        whole |= {f"scope__{m.name}": self.scope(m.name, True) for m in self.models}
-        whole |= {c.name: c.query for layer in LAYERS for c in self.checks(layer, True)}
-        scripts |= {f"whole__{name}": query for name, query in whole.items() if query.strip() != scripts[name].strip()}
-        for name, query in scripts.items():
-            (folder / f"{name}.sql").write_text(query.strip() + "\n", encoding="utf-8")
+        in_scope = self._queries(False)
+        whole = {f"whole__{name}": q for name, q in self._queries(True).items() if q != in_scope[name]}
+        typed = {f"typed__{table}": self.typed(table) for table in RAW_COLUMNS}
+        for name, query in (in_scope | whole | typed).items():
+            (folder / f"{name}.sql").write_text(query + "\n", encoding="utf-8")
+
+    def _queries(self, whole: bool) -> dict[str, str]:
+        queries = {name: self.query(name, whole) for name in self.tables}
+        queries |= {f"scope__{name}": self.scope(name, whole) for name in self.tables}
+        return queries | {check.name: check.query for name in self.tables for check in self.checks(name, whole)}
+
+
+def check_sentence(name: str) -> str:
+    """What a check claims; empty where there is no such check any more."""
+    table, _, claim = name.partition("__")
+    folder = table_folders().get(table)
+    path = folder / "checks" / f"{claim}.sql" if folder else None
+    return _header(path.read_text(encoding="utf-8"))[0] if path and path.is_file() else ""
+
+
+def _header(text: str) -> tuple[str, str]:
+    """The sentence of a check, its first comment, and its severity."""
+    lines = []
+    severity = "error"
+    for line in text.splitlines():
+        if not line.startswith("--"):
+            break
+        line = line.removeprefix("--").strip()
+        if line.startswith("severity:"):
+            severity = line.removeprefix("severity:").strip()
+        else:
+            lines.append(line)
+    return " ".join(lines), severity
+
+
+def _without_sentences(content: Any) -> Any:
+    if isinstance(content, BaseModel):
+        content = content.model_dump()
+    if isinstance(content, dict):
+        return {key: _without_sentences(value) for key, value in content.items() if key != "sentence"}
+    return [_without_sentences(value) for value in content] if isinstance(content, list | tuple) else content

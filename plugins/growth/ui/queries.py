@@ -12,8 +12,8 @@ from typing import Any
 
 from growth.language import definitions
 from growth.language.definitions import Definitions
-from growth.language.models import SQL_FOLDER
 from growth.language.sql import sql_environment
+from growth.language.tables import SQL_FOLDER
 
 FOLDER = SQL_FOLDER / "page"
 

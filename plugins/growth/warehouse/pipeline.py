@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from growth.days import Days
-from growth.language.models import LAYERS, tables
+from growth.engines import Connection
 from growth.language.sql import Sql
+from growth.language.tables import LAYERS, tables_of
 from growth.sources.contract import Source
 from growth.warehouse.checks import run_checks
-from growth.warehouse.landing import computes_everything, drop_obsolete_columns, land, prepare, run_script
+from growth.warehouse.landing import land
+from growth.warehouse.schema import drop_obsolete_columns, prepare
+from growth.warehouse.scripts import run_statements
+from growth.warehouse.state import whole_tables
 
 
 def run(
-    connection: Any,
+    connection: Connection,
     sql: Sql,
     source: Source,
     days: Days,
@@ -36,21 +39,23 @@ def run(
 
 
 def compute(
-    connection: Any,
+    connection: Connection,
     sql: Sql,
     parameters: Mapping[str, object],
     before_task: Callable[[str], None] = lambda task: None,
 ) -> dict[str, float]:
     """All that follows a landing: compute what is in scope, check it, publish; gives the seconds of SQL by task."""
     seconds: dict[str, float] = {}
-    whole = computes_everything(connection)
+    whole = whole_tables(connection)
     for layer in LAYERS:
-        for table in tables(layer):
+        checks = []
+        for table in tables_of(layer):
             before_task(table)
-            seconds[table] = run_script(connection, sql.build(table, whole), parameters)
+            seconds[table] = run_statements(connection, sql.build(table, table in whole), parameters)
+            checks += sql.checks(table, table in whole)
         before_task(f"check_{layer}")
-        seconds[f"check_{layer}"] = run_checks(connection, sql.checks(layer, whole), parameters)
+        seconds[f"check_{layer}"] = run_checks(connection, checks, parameters)
     before_task("publish")
-    seconds["publish"] = run_script(connection, sql.publish(), parameters)
+    seconds["publish"] = run_statements(connection, sql.publish(), parameters)
     drop_obsolete_columns(connection, sql)
     return seconds

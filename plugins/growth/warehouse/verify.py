@@ -1,16 +1,20 @@
-"""Does what people read equal a full rebuild from the raw tables? Builds one aside and compares cell by cell."""
+"""Verifying that the published tables equal a full rebuild: one is built aside and compared cell by cell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import date
 from typing import Any, NamedTuple
 
 from growth.engines import Aside, Connection, Place, transaction
 from growth.errors import UserError
-from growth.language.models import Model
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.language.sql import Sql
-from growth.warehouse.landing import plain_errors, prepare, run_script
+from growth.language.tables import Table
+from growth.warehouse.landing import set_as_of_day
+from growth.warehouse.schema import prepare
+from growth.warehouse.scripts import plain_errors, run_statements
+from growth.warehouse.state import refuse_unpublished, settle
 
 SHOWN = 10
 
@@ -20,7 +24,7 @@ _Rows = dict[tuple[Any, ...], tuple[Any, ...]]
 
 
 class Difference(NamedTuple):
-    """A cell that is not what a rebuild gives; for a row that only one side has, column is None."""
+    """A cell that differs from the rebuild. For a row that only one side has, column is None."""
 
     table: str
     key: tuple[Any, ...]
@@ -36,75 +40,62 @@ class Difference(NamedTuple):
 
 
 def rebuild(aside: Aside, sql: Sql, where: str) -> None:
-    """Build all tables of the warehouse in an empty database aside, from the raw rows that it sees.
+    """Build all tables in an empty database aside, from the raw rows of the warehouse.
 
-    One transaction for what is read: what a run publishes meanwhile is not seen. Raises UserError where the warehouse
-    holds batches that have not been published.
+    These are read in one transaction, so that a run that publishes meanwhile is not seen. Raises UserError where the
+    warehouse holds batches that have not been published.
     """
     target = aside.connection
     prepare(target, sql)
-    with aside.looking() as prefix, transaction(target):
-        _copy_raw_rows(target, prefix, sql, where)
+    with aside.looking() as of, transaction(target):
+        _copy_raw_rows(target, of, sql, where)
     parameters = {"dag_id": "verify", "run_id": "verify", "first_day": "", "last_day": ""}
-    for model in sql.models:
-        run_script(target, sql.build(model.name, whole=True), parameters)
-    run_script(target, sql.publish(), parameters)
+    for table in sql.tables:
+        run_statements(target, sql.build(table, whole=True), parameters)
+    run_statements(target, sql.publish(), parameters)
 
 
-def _copy_raw_rows(target: Connection, prefix: str, sql: Sql, where: str) -> None:
-    refuse_unpublished(target, prefix, where, sql.definitions_hash)
+def _copy_raw_rows(target: Connection, of: Callable[[str], str], sql: Sql, where: str) -> None:
+    refuse_unpublished(target, sql, where, of)
     copied = {table: (*ARRIVAL_COLUMNS, *columns) for table, columns in RAW_COLUMNS.items()}
     rows = {}
     for table, columns in (copied | {"raw_batches": BATCH_COLUMNS}).items():
         names = ", ".join(columns)
-        target.execute(f"insert into {table} ({names}) select {names} from {prefix}{table}")
+        target.execute(f"insert into {table} ({names}) select {names} from {of(table)}")
         (rows[table],) = target.execute(f"select count(*) from {table}").fetchone()
-    sql.engine.loaded(target, rows)
-    state = target.execute(f"select as_of_date, as_of_day, as_of_month from {prefix}run_state").fetchone()
-    copy_state(target, sql, *state)
+    sql.engine.update_statistics(target, rows)
+    (as_of,) = target.execute(f"select as_of_date from {of('run_state')}").fetchone()
+    adopt_raw_rows(target, sql, date.fromisoformat(as_of))
 
 
-def refuse_unpublished(connection: Connection, prefix: str, where: str, definitions_hash: str) -> None:
-    """Raises UserError where the warehouse shows anything but what its raw rows give by the definitions."""
-    (hash_of_published,) = connection.execute(f"select published_hash from {prefix}run_state").fetchone()
-    days, first, last = connection.execute(
-        f"select count(*), min(batch_date), max(batch_date) from {prefix}scope_batches"
-    ).fetchone()
-    if days or hash_of_published is None:
-        raise UserError(
-            f"The warehouse {where} holds batches that no run has published ({first} to {last}):"
-            " let the run end, or run again, and try then."
-        )
-    if hash_of_published != definitions_hash:
-        raise UserError("The definitions have changed since the last run: run again, and try then.")
-
-
-def copy_state(target: Connection, sql: Sql, as_of_date: str, as_of_day: int, as_of_month: str) -> None:
+def adopt_raw_rows(target: Connection, sql: Sql, as_of: date) -> None:
     """Raw rows have come from another warehouse with this as-of day: all their batches are in scope."""
-    target.execute("insert into scope_batches (batch_date) select distinct batch_date from raw_batches")
-    target.execute(
-        "update run_state set as_of_date = ?, as_of_day = ?, as_of_month = ?, definitions_hash = ?",
-        (as_of_date, as_of_day, as_of_month, sql.definitions_hash),
-    )
+    target.execute("insert into work_scope_batches (batch_date) select distinct batch_date from raw_batches")
+    set_as_of_day(target, as_of)
+    settle(target, sql)
 
 
 def differences(
-    published: Connection, rebuilt: Connection, models: Iterable[Model], prefix: str = "", within: float = 0.0
+    published: Connection,
+    rebuilt: Connection,
+    tables: Iterable[Table],
+    of: Callable[[str], str] = str,
+    within: float = 0.0,
 ) -> list[Difference]:
-    """Every cell of some tables in which two warehouses differ; the first has its tables under a prefix.
+    """Every cell of some tables in which two warehouses differ; `of` names the first one's tables.
 
-    Numbers count as equal that are `within` of each other: other engines add up fractions in another order.
+    Numbers that differ by `within` or less count as equal: engines add up fractions in different orders.
     """
     found = []
-    for model in models:
+    for model in tables:
         columns = ", ".join(model.columns)
-        places = [model.columns.index(c) for c in model.grain]
+        places = [list(model.columns).index(c) for c in model.grain]
 
         def rows(connection: Connection, table: str, columns: str = columns, places: list[int] = places) -> _Rows:
             found = connection.execute(f"select {columns} from {table}")
             return {tuple(row[p] for p in places): row for row in found}
 
-        ours, theirs = rows(published, prefix + model.name), rows(rebuilt, model.name)
+        ours, theirs = rows(published, of(model.name)), rows(rebuilt, model.name)
         for key in sorted(ours.keys() ^ theirs.keys(), key=str):
             found.append(Difference(model.name, key, None, ours.get(key), theirs.get(key)))
         for key in sorted((k for k in ours.keys() & theirs.keys() if ours[k] != theirs[k]), key=str):
@@ -114,9 +105,9 @@ def differences(
     return found
 
 
-def _differs(target: Connection, prefix: str, model: Model) -> bool:
+def _differs(target: Connection, of: Callable[[str], str], model: Table) -> bool:
     columns = ", ".join(model.columns)
-    ours, theirs = (f"select {columns} from {table}" for table in (prefix + model.name, model.name))
+    ours, theirs = (f"select {columns} from {table}" for table in (of(model.name), model.name))
     return any(
         target.execute(query).fetchone() is not None
         for query in (
@@ -141,39 +132,39 @@ class Verdict(NamedTuple):
 
 
 def verify(place: Place, sql: Sql) -> Verdict:
-    """Compare every table of the warehouse with a rebuild made aside, which is gone afterwards."""
+    """Compare every table of the warehouse with a rebuild aside, which is deleted afterwards."""
     engine = place.engine
     if not engine.exists(place):
         raise UserError(f"There is no warehouse {place}: make run builds it.")
     with plain_errors(place), engine.aside(place) as aside:
         before = _state(aside, place)
         rebuild(aside, sql, str(place))
-        with aside.looking() as prefix:
+        with aside.looking() as of:
             target = aside.connection
-            rows = sum(target.execute(f"select count(*) from {prefix}{m.name}").fetchone()[0] for m in sql.models)
-            # The databases compare; only a table that differs is fetched to see where.
-            differing = [m for m in sql.models if _differs(target, prefix, m)]
-            found = differences(target, target, differing, prefix)
+            rows = sum(target.execute(f"select count(*) from {of(m.name)}").fetchone()[0] for m in sql.tables.values())
+            # The database compares; only the rows of a table that differs are fetched.
+            differing = [m for m in sql.tables.values() if _differs(target, of, m)]
+            found = differences(target, target, differing, of)
         if _state(aside, place) != before:
             raise UserError(f"A run has changed the warehouse {place} meanwhile: verify again.")
-        return Verdict(before[0], len(sql.models), rows, found)
+        return Verdict(before[0], len(sql.tables), rows, found)
 
 
 def _state(aside: Aside, place: Place) -> tuple[Any, ...]:
-    """What every run that does something changes."""
-    with aside.looking() as prefix:
+    """Values that change with every run that changes anything."""
+    with aside.looking() as of:
         try:
             return aside.connection.execute(
-                f"select published_date, published_run_id, revision from {prefix}run_state"
+                f"select published_date, published_run_id, revision from {of('run_state')}"
             ).fetchone()
         except place.engine.Error as error:
             if any(symptom in str(error) for symptom in ("no such table", "does not exist")):
-                raise UserError(f"The warehouse {place} is none yet: make run builds it.") from None
+                raise UserError(f"The warehouse {place} has no tables yet: make run builds them.") from None
             raise
 
 
 def report(verdict: Verdict) -> int:
-    """Say what was found; gives 0 where all is identical, else 1."""
+    """Print what was found; gives 0 where all is identical, else 1."""
     if not verdict.differences:
         compared = f"{verdict.tables} tables, {verdict.rows:,} rows as of {verdict.as_of}"
         print(f"identical: {compared}, rebuilt from the raw rows")

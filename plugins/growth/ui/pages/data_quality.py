@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from growth.language.models import SQL_FOLDER, read_header
+from growth.language.sql import check_sentence
 from growth.ui import figures
 from growth.ui.filters import Filters
 from growth.ui.listing import Field, Source, page_of
@@ -55,8 +55,7 @@ def _checks(rows: list[Row], run_id: str, failed: bool) -> Sheet:
 
 def _sentence(check: str) -> str:
     """What the check's file says; nothing where a newer version has no such file."""
-    path = SQL_FOLDER / "checks" / f"{check}.sql"
-    return read_header(path.read_text(encoding="utf-8")).sentence if path.is_file() else ""
+    return check_sentence(check)
 
 
 def _rejects(rows: list[Row], landed: list[Row]) -> Chart | Note:

@@ -1,0 +1,25 @@
+-- Every link that counts is there, and what a batch says of two ids stands there for each of them.
+with arrived_links as (
+    select r.*
+    from work_scope_batches as s
+    {{ db.join }} raw_links as r on s.batch_date = r.batch_date
+),
+
+links as (
+{{ typed('raw_links', 'arrived_links') }}
+)
+
+select t.batch_date, t.source_file, t.source_row, 'is missing' as problem
+from links as t
+left join int_id_links as l
+    on l.id = coalesce(t.user_id, {{ words.device('t.anonymous_id') }}) and t.batch_date = l.batch_date
+where t.reject_reason is null and l.id is null and coalesce(t.user_id, '') <> coalesce(t.other_user_id, '')
+    and coalesce(t.anonymous_id, '') <> coalesce(t.other_anonymous_id, '')
+union all
+select l.batch_date, l.id, 0, 'is not seen from ' || l.other_id
+from work_scope_batches as s
+{{ db.join }} int_id_links as l on s.batch_date = l.batch_date
+left join int_id_links as o
+    on l.other_id = o.id and l.id = o.other_id and l.batch_date = o.batch_date
+    and o.kind = case l.kind when 'seen_on' then 'seen_user' when 'seen_user' then 'seen_on' else 'same' end
+where o.id is null

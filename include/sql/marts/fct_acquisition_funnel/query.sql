@@ -1,0 +1,32 @@
+{% set f = definitions.funnel %}
+with covered_months as (
+    select distinct {{ db.month_of_day(db.day_of_date('batch_date')) }} as cohort_month from raw_batches
+),
+
+people as (
+    select
+        s.cohort_month,
+        {% for step in f.steps %}
+        count(p.{{ step.name }}_at) as {{ step.people }},
+        {% endfor %}
+        count(p.user_id) as people_of_month
+    from work_scope__fct_acquisition_funnel as s
+    left join int_funnel_steps as p on s.cohort_month = p.cohort_month
+    group by s.cohort_month
+)
+
+select
+    p.cohort_month,
+    {% for step in f.steps %}
+    p.{{ step.people }},
+    {% endfor %}
+    {% for step in f.steps[1:] %}
+    {% set before = f.steps[loop.index0] %}
+    {{ db.ratio('p.' ~ step.people, 'p.' ~ before.people) }} as {{ before.noun }}_to_{{ step.noun }}_rate,
+    {% endfor %}
+    case when m.last_day + {{ f.days_to_mature }} <= r.as_of_day then 1 else 0 end as is_mature,
+    {{ db.date_of_day('m.last_day + ' ~ f.days_to_mature) }} as matures_on
+from people as p
+inner join calendar_months as m on p.cohort_month = m.month
+cross join run_state as r
+where p.people_of_month > 0 or p.cohort_month in (select cohort_month from covered_months)

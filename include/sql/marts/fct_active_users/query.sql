@@ -1,0 +1,56 @@
+{% set week, month = definitions.active.week_days, definitions.active.month_days %}
+with numbers as (
+{{ words.numbers(2 * month) }}
+),
+
+days as (
+    select activity_date, {{ db.day_of_date('activity_date') }} as day from work_scope__fct_active_users
+),
+
+looked_back as (
+    -- The days that the days in scope look back to, each once.
+    select distinct d.day - n.number as activity_day
+    from days as d
+    cross join numbers as n
+),
+
+users as (
+    select t.activity_day, t.days_since_active, t.new_days, sum(t.users) as users
+    from looked_back as l
+    {{ db.join }} int_user_engagement_totals as t on l.activity_day = t.activity_day
+    group by t.activity_day, t.days_since_active, t.new_days
+),
+
+activity as (
+    -- A user is counted on their first active day of a stretch: they had been away for longer than it had lasted then.
+    select
+        d.activity_date,
+        sum(case when n.number = 0 then u.users else 0 end) as daily,
+        sum(case when n.number < {{ week }} and n.number + u.days_since_active >= {{ week }} then u.users else 0 end) as weekly,
+        sum(case when n.number < {{ month }} and n.number + u.days_since_active >= {{ month }} then u.users else 0 end) as monthly,
+        sum(case when n.number < {{ month }} then u.users else 0 end) as user_days,
+        sum(case when n.number < u.new_days then u.users else 0 end) as new,
+        -- Those of the month before this one, and those of them who are active in this one.
+        sum(case when n.number >= {{ month }} and n.number + u.days_since_active >= {{ 2 * month }} then u.users else 0 end) as previous,
+        sum(
+            case when n.number < {{ month }} and n.number + u.days_since_active between {{ month }} and {{ 2 * month - 1 }}
+                then u.users else 0 end
+        ) as retained
+    from days as d
+    cross join numbers as n
+    inner join users as u on d.day - n.number = u.activity_day
+    group by d.activity_date
+)
+
+select
+    activity_date,
+    {{ db.month_of_day(db.day_of_date('activity_date')) }} as activity_month,
+    daily as daily_active_users,
+    weekly as weekly_active_users,
+    monthly as monthly_active_users,
+    {{ db.ratio('user_days', month ~ ' * monthly') }} as stickiness,
+    new as new_users,
+    retained as retained_users,
+    monthly - new - retained as resurrected_users,
+    previous - retained as dormant_users
+from activity

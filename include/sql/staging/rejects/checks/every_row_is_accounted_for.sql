@@ -1,0 +1,57 @@
+-- Rows landed are rows staged, duplicates and rejects, in each batch of each table.
+{# What batch_accounting says of every batch, of those of the run alone: engines that read by columns count all of them there. #}
+with links as (
+    select t.batch_date, t.reject_reason
+    from (
+{{ typed('raw_links', '(select r.* from work_scope_batches as b ' ~ db.join ~ ' raw_links as r on b.batch_date = r.batch_date) as links_in_scope') }}
+    ) as t
+),
+
+counted as (
+    {% for raw, staged in {'raw_users': 'stg_users', 'raw_events': 'stg_events', 'raw_subscriptions': 'stg_subscriptions'}.items() %}
+    select '{{ raw }}' as table_name, b.batch_date, 1 as is_staged, 0 as is_duplicate, 0 as is_rejected
+    from work_scope_batches as b
+    {{ db.join }} {{ staged }} as s on b.batch_date = s.batch_date
+    union all
+    -- Another row of the same id counts, and this one is no reject.
+    select '{{ raw }}', b.batch_date, 0, 1, 0
+    from work_scope_batches as b
+    {{ db.join }} {{ raw }} as t on b.batch_date = t.batch_date
+    {% if raw == 'raw_users' %}
+    left join int_identities as i on t.user_id = i.id
+    inner join {{ staged }} as s on coalesce(i.person_id, t.user_id) = s.user_id
+    {% else %}
+    {{ db.join }} {{ staged }} as s on t.{{ raw_tables[raw][0] }} = s.{{ raw_tables[raw][0] }}
+    {% endif %}
+    left join rejects as j
+        on t.batch_date = j.batch_date and j.table_name = '{{ raw }}'
+        and t.source_file = j.source_file and t.source_row = j.source_row
+    where (t.batch_date, t.source_file, t.source_row) <> (s.batch_date, s.source_file, s.source_row)
+        and j.batch_date is null
+    union all
+    {% endfor %}
+    select 'raw_links', b.batch_date, 1, 0, 0
+    from links as b
+    where b.reject_reason is null
+    union all
+    select j.table_name, b.batch_date, 0, 0, 1
+    from work_scope_batches as b
+    {{ db.join }} rejects as j on b.batch_date = j.batch_date
+),
+
+sums as (
+    select
+        table_name,
+        batch_date,
+        sum(is_staged) as rows_staged,
+        sum(is_duplicate) as rows_duplicate,
+        sum(is_rejected) as rows_rejected
+    from counted
+    group by table_name, batch_date
+)
+
+select b.batch_date, b.table_name, b.rows_landed, s.rows_staged, s.rows_duplicate, s.rows_rejected
+from work_scope_batches as k
+{{ db.join }} raw_batches as b on k.batch_date = b.batch_date
+left join sums as s on b.batch_date = s.batch_date and b.table_name = s.table_name
+where b.rows_landed <> coalesce(s.rows_staged + s.rows_duplicate + s.rows_rejected, 0)
