@@ -306,7 +306,9 @@ class Definitions(Strict):
 
     def lists(self) -> dict[str, tuple[str, ...]]:
         """The lists of values that a mapping can name, such as features.names."""
-        values = {f"{name}.{key}": value for name, section in self for key, value in section}
+        values = {
+            f"{name}.{key}": value for name, section in self if isinstance(section, Word) for key, value in section
+        }
         return {
             name: tuple(value)
             for name, value in values.items()
