@@ -31,6 +31,7 @@ from yardstick import Yardstick
 
 from growth.engines import Place
 from growth.language.tables import LAYERS, tables_of
+from growth.sources.contract import Source
 from growth.sources.synthetic.rows import Synthetic
 
 LAST_DAY = date(2026, 10, 31)
@@ -47,7 +48,7 @@ PART_OF = {
 }
 
 
-class Recent:
+class Recent(Source):
     """The last months of the invented company. The first batch brings the users and subscriptions from before, as far
     as they are heard of again."""
 

@@ -1,4 +1,4 @@
-"""An export as Segment lays it into a bucket: any number of calls in gz JSON lines. `make bench` lands 5 million.
+"""An export as Segment writes it to a bucket: any number of calls in gz JSON lines. `make bench` lands 5 million.
 
 python tests/segment_export.py 5000000 /folder writes one; the same number of calls gives the same files.
 """

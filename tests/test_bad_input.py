@@ -129,7 +129,7 @@ def files(folder: Path) -> dict[str, bytes]:
         ({"SAAS_GROWTH_SOURCE": "relaxed"}, ["no source relaxed", "choose synthetic or a mapping", "relax"]),
         ({"SAAS_GROWTH_SOURCE": "../relax"}, ["no source ../relax", "choose"]),
         ({"SAAS_GROWTH_SOURCE": "relax"}, ["source relax reads files", "DATA=<folder>"]),
-        ({"SAAS_GROWTH_SEED": "one"}, ["SAAS_GROWTH_SEED is a whole number", "mend"]),
+        ({"SAAS_GROWTH_SEED": "one"}, ["SAAS_GROWTH_SEED is a whole number", "correct"]),
     ],
     ids=str,
 )

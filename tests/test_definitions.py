@@ -86,9 +86,9 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("events: [visit\nfeatures: x\n", "FILE line 2 are not YAML"),
-        ("events:\n\ttypes: [visit]\n", "FILE line 2 are not YAML"),
-        (b"events: \xff\xfe\n", "FILE are not YAML"),
+        ("events: [visit\nfeatures: x\n", "FILE is not YAML at line 2"),
+        ("events:\n\ttypes: [visit]\n", "FILE is not YAML at line 2"),
+        (b"events: \xff\xfe\n", "FILE is not UTF-8 at byte 8"),
         ("", "FILE: the whole file: "),
         ("- events\n", "FILE: the whole file: "),
         ("just words\n", "FILE: the whole file: "),
@@ -112,10 +112,10 @@ UNSORTED = [{"name": "so", "from_score": 30}, {"name": "well", "from_score": 60}
 # A key of the dictionary, what somebody wrote there, and what the sentence names.
 MISTAKES: list[tuple[str, Any, str]] = [
     # Misspelt, missing, of another kind
-    ("event", {"types": ["visit"]}, "event: is no key that is known there"),
+    ("event", {"types": ["visit"]}, "event: is not a known key: use one of"),
     ("active", ..., "active: is missing"),
     ("events.sentence", ..., "events.sentence: is missing"),
-    ("events.type", ["visit"], "events.type: is no key that is known there"),
+    ("events.type", ["visit"], "events.type: is not a known key: use one of"),
     ("events.types", "visit", "events.types: "),
     ("events.types", [], "events.types: "),
     ("events.types", ["visit", "visit"], "events.types: visit stands there twice"),
@@ -145,7 +145,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
     (STEP + "activated.subscription", {"mrr_above": 0}, "funnel.steps.2: a step has exactly one of any_of, all_of"),
     (STEP + "activated.any_of", [], "funnel.steps.2.any_of: "),
     (STEP + "activated.any_of", ["paid", "paid"], "funnel.steps.2.any_of: paid stands there twice"),
-    (STEP + "activated.anyof", ["paid"], "funnel.steps.2.anyof: is no key that is known there"),
+    (STEP + "activated.anyof", ["paid"], "funnel.steps.2.anyof: is not a known key: use one of"),
     (STEP + "activated.within_days", 0, "funnel.steps.2.within_days: "),
     (STEP + "activated.within_days", -7, "funnel.steps.2.within_days: "),
     (STEP + "activated.within_days", 7.5, "funnel.steps.2.within_days: "),
@@ -214,7 +214,7 @@ def test_a_mistake_gives_one_sentence(key: str, value: Any, says: str, sentence_
     assert sentence.startswith("FILE: ")
     assert says in sentence
     assert "Value error" not in sentence
-    assert sentence.endswith("; mend it and run again.")
+    assert sentence.endswith("; correct it and run again.")
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,8 @@ def test_a_mistake_in_another_rule(rule: dict[str, Any], says: str, sentence_abo
 
 def test_several_mistakes_give_the_first_and_how_many_there_are(sentence_about: Callable[..., str]) -> None:
     content = changed(("health.window_days", 6), ("at_risk.below_score", 101), ("quality.max_rejected_rate", 5))
-    assert re.search(r"FILE: health\.window_days: .*\(and 2 more\); mend it", sentence_about(yaml.safe_dump(content)))
+    sentence = sentence_about(yaml.safe_dump(content))
+    assert re.search(r"FILE: health\.window_days: .*\(and 2 more\); correct it", sentence)
 
 
 # --- A small world in which every word of the dictionary matters ---

@@ -1,4 +1,4 @@
-"""What becomes of e-mail addresses before they reach a table."""
+"""Keeping, hashing and dropping e-mail addresses before they reach a table."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from growth.engines import Connection, Place
 from growth.language import definitions
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.language.sql import Sql
+from growth.sources.contract import Source
 from growth.sources.synthetic.rows import Synthetic
 from growth.warehouse import pipeline, verify
 
@@ -73,7 +74,7 @@ def _schema() -> Place:
     return Place("postgres", url.hostname or "", url.port, url.username, url.password, database, {"options": options})
 
 
-class Batches:
+class Batches(Source):
     """A source whose batches a test writes down: a day to the rows of each raw table that arrived on it."""
 
     name = "batches of a test"
@@ -114,7 +115,7 @@ class WithDevices(Synthetic):
             yield piece | {"raw_links": links}
 
 
-class Kept:
+class Kept(Source):
     """All batches of a source, read once: files without a day in their names are read whole for each run."""
 
     def __init__(self, source: Any) -> None:

@@ -93,7 +93,7 @@ source_option = option(
     "--source",
     envvar=["SOURCE", "SAAS_GROWTH_SOURCE"],
     default="synthetic",
-    help="Where rows come from: synthetic, stripe, stripe_api or a mapping in include/sources; several with commas.",
+    help="Where rows come from: synthetic or a source of docs/own_data.md; several with commas.",
 )
 source_options = together(
     source_option,
@@ -121,9 +121,9 @@ warehouse_option = option(
 
 def _environment(source: str, data: str | None, scale: str | None) -> dict[str, str]:
     """The environment of this process with these options in it, which is where Airflow's tasks read them."""
-    from growth.sources import absolute_places
+    from growth.sources import absolute_locations
 
-    path = absolute_places(data, source.split(","), Path.cwd()) if data else None
+    path = absolute_locations(data, source.split(","), Path.cwd()) if data else None
     given = {"SAAS_GROWTH_SOURCE": source, "SAAS_GROWTH_SOURCE_PATH": path, "SAAS_GROWTH_SCALE": scale}
     return {**os.environ, **{name: value for name, value in given.items() if value}}
 

@@ -7,3 +7,8 @@ class UserError(Exception):
 
 class PassingError(UserError):
     """A UserError that may have passed when the task is retried."""
+
+
+def one_line(text: object) -> str:
+    """Text of a library or a file on one line, for the sentence of an error."""
+    return " ".join(str(text).split())

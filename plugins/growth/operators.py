@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 from collections.abc import Container, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -278,6 +279,9 @@ def land_batches(**context: Any) -> None:
         acquire_lease(connection, context)
         prepare(connection, sql())
         rebuild = bool(context["params"].get("rebuild"))
+        # What is loaded so far lives until the process ends. Taking it out of garbage collections, which the many rows
+        # cause, saves about a quarter of the CPU time of reading files.
+        gc.freeze()
         landed = land(connection, sql(), open_source(), run_days, run_of(context), rebuild, emails.chosen())
         write_down_seconds(connection, context, landed.sql_seconds)
     for reason in dict.fromkeys(landed.whole.values()):
@@ -310,24 +314,18 @@ def verify_warehouse() -> None:
 
 def erase_people(**context: Any) -> dict[str, int]:
     """Erase the people that the run names and give how much there was; the log says who asked and why."""
-    from growth.sources import open_source
+    from growth.sources import archives_to_erase, open_source
     from growth.warehouse.erase import asked_for, erase
 
     params = context["params"]
     with for_people(), closing(connect()) as connection:
         users = asked_for(params["users"])
-        source = open_source()
-        (keeps,) = connection.execute(
-            "select count(*) from raw_batches where source_name like '%stripe_api%'"
-        ).fetchone()
-        if keeps and not hasattr(source, "forget"):
-            raise UserError(
-                "What Stripe said of these people is kept in files: name the source with SOURCE=stripe_api."
-            )
+        landed = connection.execute("select distinct source_name from raw_batches").fetchall()
+        archives = archives_to_erase(open_source(), [name for (name,) in landed])
         print(f"Asked for by {params['asked_by']}: {params['reason']}")
         acquire_lease(connection, context)
         prepare(connection, sql())
         found = erase(place(), connection, sql(), users, run_of(context))
-        if hasattr(source, "forget"):
-            source.forget(found.ids)
+        for archive in archives:
+            archive.forget(found.ids)
     return {"people": len(users), "ids": len(found.ids), "raw_rows": found.rows}

@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from growth import emails
@@ -17,9 +16,8 @@ from growth.language import definitions
 from growth.language.queries import Reader
 from growth.language.raw import RAW_COLUMNS, UNMAPPED
 from growth.language.sql import Sql
-from growth.sources import Source, open_source
-from growth.sources.mapped.files import Files, Tally
-from growth.sources.together import Together, prefixed
+from growth.sources import open_source
+from growth.sources.contract import Sample, Source
 from growth.warehouse.landing import land
 from growth.warehouse.schema import prepare
 from growth.warehouse.scripts import run_statements
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
 
 ROWS = 20_000
 """How many rows of each kind of file are read."""
-FIRST_DAYS = timedelta(days=30)
-"""How many days are read of a source that has no files."""
 FILES = 12
 NAMES = 40
 LONGEST_SPAN = timedelta(days=36_500)
@@ -40,9 +36,7 @@ RUN = {"dag_id": "preview", "run_id": "preview"}
 
 def preview(environment: Mapping[str, str]) -> int:
     """Print what the source of the environment would land. Raises UserError."""
-    with TemporaryDirectory() as folder:
-        # A source that caches an API does so in a folder that is deleted here.
-        sample = Sample(open_source({**environment, "SAAS_GROWTH_STRIPE_FOLDER": folder}))
+    sample = SampledSource(open_source(environment))
     protect = emails.chosen(environment)
     words = definitions.load()
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
@@ -55,15 +49,16 @@ def preview(environment: Mapping[str, str]) -> int:
     return 0
 
 
-class Sample:
-    """A source whose only rows are the first ones of another source."""
+class SampledSource(Source):
+    """A source whose only rows are a sample of another source."""
 
     last_day = None
 
     def __init__(self, source: Source) -> None:
         self.name = source.name
-        self.tallies: dict[str, Tally] = {}
-        self._pieces = list(self._read(source, ""))
+        yesterday = datetime.now(UTC).date() - timedelta(days=1)
+        self.samples = source.sample(ROWS, yesterday)
+        self._pieces = [piece for each in self.samples for piece in each.pieces]
         days = {day for piece in self._pieces for table in RAW_COLUMNS for day in _days(piece, table)}
         days |= {day for piece in self._pieces for day in _days(piece, UNMAPPED)}
         if not days:
@@ -83,26 +78,6 @@ class Sample:
         """All of the sample."""
         yield from self._pieces
 
-    def _read(self, source: Source, before: str) -> Iterator[Mapping[str, pd.DataFrame]]:
-        if isinstance(source, Together):
-            for name, each in source.sources.items():
-                for piece in self._read(each, f"{name}/"):
-                    yield prefixed(name, piece)
-            return
-        tally = self.tallies[before] = Tally()
-        if isinstance(source, Files):
-            yield from source.sample(ROWS, tally)
-            return
-        left = ROWS
-        first = source.first_day
-        yesterday = datetime.now(UTC).date() - timedelta(days=1)
-        last = min(source.last_day or yesterday, first + FIRST_DAYS)
-        for piece in source.pieces(first, max(first, last)):
-            yield {name: frame.head(left) for name, frame in piece.items()}
-            left -= max(len(frame) for frame in piece.values())
-            if left <= 0:
-                return
-
 
 def _days(piece: Mapping[str, pd.DataFrame], name: str) -> set[str]:
     return set(piece[name]["batch_date"]) if name in piece else set()
@@ -111,35 +86,35 @@ def _days(piece: Mapping[str, pd.DataFrame], name: str) -> set[str]:
 # --- What is printed
 
 
-def _report(reader: Reader, sample: Sample) -> list[str]:
+def _report(reader: Reader, sample: SampledSource) -> list[str]:
     days = f"from {sample.first_day} to {sample.latest_day}"
     lines = [
         f"Preview of {plain(sample.name, 40)}: the first {ROWS:,} rows of each kind of file. Nothing was written.",
         f"They arrived {days if sample.first_day < sample.latest_day else f'on {sample.first_day}'}.",
     ]
-    for before, tally in sample.tallies.items():
-        if tally.files:
-            lines += ["", "Which file feeds which table", *_files(before, tally)]
+    for each in sample.samples:
+        if each.files:
+            lines += ["", "Which file feeds which table", *_files(each)]
     landed = {row["table_name"]: row["rows_landed"] for row in reader.rows("page/landed")}
     for name in RAW_COLUMNS:
         if landed[name]:
             lines += _examples(reader, name, landed[name])
     lines += _events_without_rule(reader, sample)
-    for tally in sample.tallies.values():
-        lines += _missing_fields(tally)
+    for each in sample.samples:
+        lines += _missing_fields(each)
     return lines + _rejected(reader, landed)
 
 
-def _files(before: str, tally: Tally) -> list[str]:
-    fed = [name for name in RAW_COLUMNS if any(counts[name] for counts in tally.files.values())]
-    others = [what for what in ("unmapped", "left out") if any(counts[what] for counts in tally.files.values())]
+def _files(sample: Sample) -> list[str]:
+    fed = [name for name in RAW_COLUMNS if any(counts[name] for counts in sample.files.values())]
+    others = [what for what in ("unmapped", "left out") if any(counts[what] for counts in sample.files.values())]
     columns = ["rows", *fed, *others]
     rows = [
-        [plain(before + file, 30, keep_end=True), *(f"{counts[column]:,}" for column in columns)]
-        for file, counts in list(tally.files.items())[:FILES]
+        [plain(file, 30, keep_end=True), *(f"{counts[column]:,}" for column in columns)]
+        for file, counts in list(sample.files.items())[:FILES]
     ]
     headers = ["file", "rows", *fed, *({"unmapped": "no rule", "left out": "left out"}[what] for what in others)]
-    return [*table(headers, rows), *_more(len(tally.files) - FILES, "more files")]
+    return [*table(headers, rows), *_more(len(sample.files) - FILES, "more files")]
 
 
 def _more(number: int, what: str) -> list[str]:
@@ -160,7 +135,7 @@ def _examples(reader: Reader, name: str, total: int) -> list[str]:
     return ["", f"{name}: {len(found)} of {total:,} rows", *table(headers, rows)]
 
 
-def _events_without_rule(reader: Reader, sample: Sample) -> list[str]:
+def _events_without_rule(reader: Reader, sample: SampledSource) -> list[str]:
     days = {"first_date": sample.first_day.isoformat(), "last_date": sample.latest_day.isoformat()}
     found = reader.rows("terminal/unmapped_events", days)
     if not found:
@@ -169,11 +144,8 @@ def _events_without_rule(reader: Reader, sample: Sample) -> list[str]:
     return ["", "Events that no rule maps", *table(["event", "rows"], rows), *_more(len(found) - NAMES, "more")]
 
 
-def _missing_fields(tally: Tally) -> list[str]:
-    found = [
-        [plain(path if isinstance(path, str) else " > ".join(path), 50), plain(pattern, 44)]
-        for pattern, path in tally.missing()
-    ]
+def _missing_fields(sample: Sample) -> list[str]:
+    found = [[plain(field, 50), plain(pattern, 44)] for pattern, field in sample.missing]
     if not found:
         return []
     return ["", "Fields that the mapping reads and no row had", *table(["field", "in files like"], found)]

@@ -16,7 +16,8 @@ from growth.errors import UserError
 from growth.language import definitions
 from growth.local_airflow.dag_run import DagRun, run_dag, run_lock
 from growth.local_airflow.environment import airflow_environment, prepare_airflow
-from growth.sources import Source, open_source
+from growth.sources import open_source
+from growth.sources.contract import Source
 from growth.warehouse.erase import asked_for
 from growth.warehouse.landing import refuse_other_source
 from growth.warehouse.scripts import connecting

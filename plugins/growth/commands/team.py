@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from growth.errors import UserError
-from growth.local_airflow.environment import write_private
+from growth.private_file import write_private
 
 # Bytes of each secret. A signature with SHA-512 wants a key of its own length; a Fernet key has exactly 32.
 SECRET_BYTES = {

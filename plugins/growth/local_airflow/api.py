@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from growth.errors import UserError
-from growth.local_airflow.environment import write_private
+from growth.private_file import write_private
 
 COMPONENTS = ("scheduler", "dag_processor")
 

@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from growth.errors import UserError
+from growth.private_file import write_private
 
 # ? and # end the path in the URI that SQLite's hook makes, % starts an escape there, Airflow expands $ in its settings,
 # and : separates the folders of PYTHONPATH.
@@ -122,15 +123,6 @@ def airflow_command() -> str:
     if found is None:
         raise UserError(f"Airflow is not installed for {sys.executable}; run make to install it.")
     return found
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read; the new content appears whole or not at all."""
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    new.replace(path)
 
 
 def prepare_airflow(root: Path, env: Mapping[str, str]) -> None:

@@ -16,7 +16,7 @@ from growth.errors import UserError
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED, UNMAPPED_COLUMNS
 from growth.language.sql import Sql
 from growth.language.tables import tables_of
-from growth.sources import Source
+from growth.sources.contract import Source
 from growth.warehouse.erased import Erased
 from growth.warehouse.schema import EPOCH
 from growth.warehouse.scripts import exclusive_transaction, raise_on_refusal
@@ -61,7 +61,7 @@ def land(
     left_out = 0
     between = (days.first.isoformat(), days.last.isoformat())
     refuse_other_source(connection, source)
-    _refuse_lost_folder(connection, source)
+    _refuse_lost_archive(connection, source)
     seconds = 0.0
     # What takes long, such as asking an API, is over before the transaction makes others wait.
     pieces = iter(source.pieces(*days))
@@ -123,14 +123,15 @@ def refuse_other_source(connection: Connection, source: Source) -> None:
         )
 
 
-def _refuse_lost_folder(connection: Connection, source: Source) -> None:
-    """What a source keeps in a folder is there on each worker: one without it would begin anew, with other batches."""
-    landed = "select 1 from raw_batches where table_name = 'raw_subscriptions' and rows_landed > 0 limit 1"
-    if getattr(source, "keeps_nothing", False) and connection.execute(landed).fetchone():
-        raise UserError(
-            f"The source {source.name} has landed before, and this worker's folder holds nothing of what it kept:"
-            " name the folder that all workers share with SAAS_GROWTH_STRIPE_FOLDER."
-        )
+def _refuse_lost_archive(connection: Connection, source: Source) -> None:
+    """A source whose archive this worker does not have would begin anew, with other batches."""
+    landed = "select 1 from raw_batches where table_name = ? and rows_landed > 0 limit 1"
+    for archive in source.archives:
+        if archive.is_empty and connection.execute(landed, (archive.table,)).fetchone():
+            raise UserError(
+                f"The source {archive.source} has landed before, but its archive on this worker is empty:"
+                f" {archive.remedy}."
+            )
 
 
 def _land_frame(connection: Connection, engine: Engine, table: str, frame: pd.DataFrame, protect: Protect) -> None:
