@@ -50,8 +50,9 @@ erase: .venv/.runs
 secrets:
 	@PYTHONPATH=plugins $(PYTHON) -m growth secrets
 
+# The deep tests, which `make test` leaves out; N says how many random worlds each engine walks through.
 prove: .venv/.tests
-	WORLDS=$(or $(N),1000) $(BIN)/python -m pytest tests/test_roads.py -k any_road_ends
+	WORLDS=$(or $(N),300) $(BIN)/python -m pytest -m prove $(ARGS)
 
 bench: .venv/.tests
 	@PYTHONPATH=plugins:tests $(BIN)/python tests/bench.py

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -631,14 +630,8 @@ def test_what_looks_like_a_number_or_flag_in_a_mapping_is_text(deliver):
 
 
 @pytest.fixture(scope="module")
-def relax() -> Files:
-    shared = Path(os.environ.get("SAAS_GROWTH_SHARED") or HOME.parent / "shared")
-    folder = shared / "data" / "relax"
-    assert folder.is_dir(), (
-        f"The real files that this test reads are not in {folder}: put the folder shared beside the project's,"
-        " or name it in SAAS_GROWTH_SHARED."
-    )
-    return Files(HOME / "include" / "sources" / "relax.yaml", folder)
+def relax(shared_data: Path) -> Files:
+    return Files(HOME / "include" / "sources" / "relax.yaml", shared_data / "data" / "relax")
 
 
 def test_relax_lands_every_signup_and_login(relax):

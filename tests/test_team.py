@@ -1,6 +1,6 @@
 """A team's Airflow, its services started by hand: two workers, a scheduled run, a backfill, and a worker that dies.
 
-Needs a PostgreSQL and a Redis: tests/servers.py.
+Needs PostgreSQL and Redis: tests/parts.py.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from growth.sources.synthetic.rows import Synthetic
 from growth.warehouse import pipeline
 from growth.warehouse.verify import verify
 
-pytestmark = pytest.mark.slow
-servers.needed_by_all_of_a_module()
+pytestmark = [pytest.mark.slow, pytest.mark.needs("PostgreSQL", "Redis")]
 
 SCALE = 0.05
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)

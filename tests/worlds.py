@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pandas as pd
 import yaml
-from servers import postgres_url
+from parts import need
 
 from growth.days import Days
 from growth.engines import Connection, Place
@@ -66,7 +66,7 @@ def fresh_place(engine: str, folder: Path | None = None) -> Iterator[Place]:
 
 def _schema() -> Place:
     """A schema of its own on the server of the tests."""
-    url = urlsplit(postgres_url())
+    url = urlsplit(need("PostgreSQL"))
     # Nothing that a test writes has to outlive a power cut.
     options = f"-c search_path=test_{uuid4().hex[:12]} -c synchronous_commit=off"
     database = url.path.strip("/") or "postgres"
