@@ -28,13 +28,12 @@ if not IS_WORKER:
 
 import parts
 import pytest
-from worlds import Batches, Warehouse, fresh_place, on_engine
+from worlds import ENGINES, Batches, Warehouse, fresh_place, on_engine
 from xdist.scheduler import LoadScopeScheduling
 
 from growth.engines import Place
 
 ROOT = Path(__file__).parents[1]
-ENGINES = ("sqlite", "duckdb", "postgres")
 
 # Files whose tests share nothing: a worker takes one test of them at a time, of others the whole file.
 SPLIT = ("test_roads.py", "test_engines.py", "test_scope_rules.py", "test_ninety_days.py", "test_identity.py")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import date, timedelta
@@ -23,6 +24,8 @@ from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.language.sql import Sql
 from growth.sources.synthetic.rows import Synthetic
 from growth.warehouse import pipeline, verify
+
+ENGINES = ("sqlite", "duckdb", "postgres")
 
 Rows = Mapping[str, Iterable[Mapping[str, Any]]]
 
@@ -74,7 +77,10 @@ def _schema() -> Place:
 
 
 class Batches:
-    """A source whose batches a test writes down: a day to the rows of each raw table that arrived on it."""
+    """A source whose batches a test writes down: a day to the rows of each raw table that arrived on it.
+
+    A row may name its `source_file`.
+    """
 
     name = "batches of a test"
     last_day = None
@@ -91,10 +97,13 @@ class Batches:
         for table, columns in RAW_COLUMNS.items():
             rows = []
             for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
-                for number, row in enumerate(self.batches.get(day, {}).get(table, ()), start=1):
-                    unknown = set(row) - set(columns)
+                numbers = Counter[str]()
+                for row in self.batches.get(day, {}).get(table, ()):
+                    unknown = set(row) - {"source_file", *columns}
                     assert not unknown, f"{table} has no {unknown}"
-                    rows.append((day.isoformat(), "test", number, *(row.get(c) for c in columns)))
+                    file = row.get("source_file", "test")
+                    numbers[file] += 1
+                    rows.append((day.isoformat(), file, numbers[file], *(row.get(c) for c in columns)))
             frames[table] = pd.DataFrame(rows, columns=[*ARRIVAL_COLUMNS, *columns], dtype=object)
         yield frames
 
