@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from worlds import Batches, Warehouse
+from worlds import Batches, Warehouse, end_lease
 
 from growth.engines import Connection, Place
 from growth.language.sql import Sql
@@ -323,9 +323,8 @@ def _run(warehouse: Warehouse, first: date, last: date, rebuild: bool = False, k
     except Killed:
         alive.close()
         warehouse.connection = alive = warehouse.connect()
-        # The next run's claim finds that the run which holds the warehouse has ended.
         if "lease" in warehouse.place.engine.tables(alive):
-            alive.execute("delete from lease")
+            end_lease(alive)
         return False
     finally:
         warehouse.connection = alive

@@ -27,7 +27,17 @@ from typing import Any
 import pytest
 from airflow_home import Project
 from random_worlds import Mortal
-from worlds import Kept, Warehouse, WithDevices, changed_definitions, default_sql, fresh_place
+from worlds import (
+    Kept,
+    Warehouse,
+    WithDevices,
+    changed_definitions,
+    days_of_tables,
+    default_sql,
+    end_lease,
+    fresh_place,
+    internal,
+)
 
 from growth.commands.compare import metrics
 from growth.commands.move import move
@@ -71,7 +81,7 @@ def company() -> Synthetic:
 def marts(connection: Any) -> dict[str, list[tuple[Any, ...]]]:
     """All that people read."""
     content = {t: connection.execute(f"select * from {t} order by 1, 2, 3").fetchall() for t in tables("marts")}
-    content["as of"] = connection.execute("select published_date from run_state").fetchall()
+    content["as of"] = [days_of_tables(connection)[1:]]
     return content
 
 
@@ -175,10 +185,9 @@ def test_any_killed_run_is_finished_by_the_next(warehouse: Callable[..., Warehou
         left = marts(struck.connection)
         published += left == after
         if number % 4 < 2:  # Airflow tries the task again, or another run takes over
-            if struck.query("select 1 from lease"):
-                struck.query("update lease set run_id = ?", f"run {struck.runs + 1}")
+            struck.query(f"update {internal('lease')} set run_id = ?", f"run {struck.runs + 1}")
         else:
-            struck.query("delete from lease")
+            end_lease(struck.connection)
         struck.run(day)
         # A run that was to be killed by the clock may have been quicker.
         killed = child.exitcode == -signal.SIGKILL or (later is not None and child.exitcode == 0)
@@ -294,7 +303,7 @@ def test_a_writer_is_waited_for(warehouse: Callable[..., Warehouse], other_write
     assert runner.is_alive()
     release.set()
     runner.join(60)
-    assert w.query("select published_date from run_state") == [(NEXT.isoformat(),)]
+    assert days_of_tables(w.connection)[1] == NEXT.isoformat()
 
 
 class Impatient(Sql):
@@ -384,7 +393,7 @@ def test_a_warehouse_of_version_1_0_goes_on(tmp_path: Path) -> None:
     w.run(date(2025, 1, 22))
     for table, rows in raw.items():
         assert set(rows) <= set(w.query(f"select * from {table}")), table
-    assert w.query("select published_date from run_state") == [("2025-01-22",)]
+    assert days_of_tables(w.connection)[1] == "2025-01-22"
     assert w.differences_from_rebuild() == []
 
 
@@ -594,7 +603,7 @@ def test_a_session_that_the_server_ends_loses_nothing_that_was_published(every_o
         assert "was left by its server in the middle" in str(caught.value)
         w.close()
         assert marts(w.connection) == before
-        w.query("delete from lease")
+        end_lease(w.connection)
         w.run(NEXT)
         assert w.differences_from_rebuild() == []
         w.close()

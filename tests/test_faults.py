@@ -20,7 +20,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from worlds import Batches, Warehouse, default_sql, sqlite_place
+from worlds import Batches, Warehouse, days_of_tables, default_sql, end_lease, internal, sqlite_place
 
 from growth.days import Days, days_of_run
 from growth.errors import UserError
@@ -50,7 +50,7 @@ def marts(connection: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
     content = {
         table: connection.execute(f"select * from {table} order by 1, 2, 3").fetchall() for table in tables("marts")
     }
-    content["as of"] = connection.execute("select published_date from run_state").fetchall()
+    content["as of"] = [days_of_tables(connection)[1:]]
     connection.rollback()
     return content
 
@@ -76,9 +76,8 @@ def run(path: Path, days: Days = NEXT, run_id: str = "run", prepare: Any = None,
 
 
 def take_over(path: Path) -> None:
-    """What the next run's claim does, once Airflow says that the run which holds the warehouse has ended."""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("delete from lease")
+    with closing(sqlite3.connect(path)) as connection:
+        end_lease(connection)
 
 
 def differences_from_rebuild(path: Path) -> list[str]:
@@ -485,7 +484,7 @@ def test_runs_of_two_processes_at_once_mix_nothing(loaded, tmp_path):
         ("alter table dim_user_health rename column health_status to status", "health_status"),
         ("drop table fct_acquisition_funnel", "fct_acquisition_funnel"),
         ("drop view next__fct_acquisition_funnel", "next__fct_acquisition_funnel"),
-        ("drop table lease", "lease"),
+        (f"drop table {internal('lease')}", "lease"),
         ("drop table calendar_months", "calendar_months"),
     ],
 )
@@ -682,7 +681,7 @@ def test_an_empty_day_moves_the_day_and_keeps_the_numbers(warehouse):
     w.run(date(2025, 1, 3))
 
     assert people(w.connection) == before == [("2025-01-01", 1, 1, 0)]
-    assert w.query("select published_date from run_state") == [("2025-01-03",)]
+    assert days_of_tables(w.connection)[1] == "2025-01-03"
     assert w.query("select batch_date, sum(rows_landed) from raw_batches group by 1") == [
         ("2025-01-02", 1),
         ("2025-01-03", 0),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from random_worlds import FIRST_DAY, random_world
-from worlds import Batches, Warehouse, changed_definitions
+from worlds import Batches, Warehouse, changed_definitions, days_of_tables
 
 from growth.language.sql import Sql
 
@@ -93,7 +93,7 @@ def test_the_ledger_has_each_final_cell_that_changed_and_no_other(
             assert w.query("select count(*) from restatements where coalesce(cause, '') = ''") == [(0,)]
             noted += len(found)
             before = after
-            published = date.fromisoformat(w.query("select published_date from run_state")[0][0])
+            published = date.fromisoformat(days_of_tables(w.connection)[1])
         w.close()
     assert noted > worlds
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 from airflow_home import DAG_ID, ENDED, Airflow, Project, wait_until
-from worlds import Warehouse, default_sql, sqlite_place
+from worlds import Warehouse, default_sql, internal, sqlite_place
 
 from growth.commands import up
 from growth.sources.synthetic.rows import Synthetic
@@ -40,6 +40,9 @@ PACE = {
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
 }
 
+LEASE = f"select * from {internal('lease')}"
+DAYS = f"select as_of_date, published_date from {internal('run_state')}"
+
 # Triggers that write down what the runs do to a warehouse, and others that make a task whose name is put in `brakes`
 # work for hours in the middle of its transaction, so that it can be killed there.
 FOR_EVER = "select count(*) from calendar_months, calendar_months, calendar_months, calendar_months"
@@ -49,14 +52,14 @@ create table steps (number integer primary key, run_id text, task_id text);
 create table as_of_days (number integer primary key, as_of_date text);
 create table brakes (task_id text primary key);
 create trigger see_landing after insert on raw_batches when new.table_name = 'raw_events' begin
-    insert into landings select new.batch_date, run_id from lease; end;
-create trigger see_step after insert on run_steps begin
+    insert into landings select new.batch_date, run_id from {internal("lease")}; end;
+create trigger see_step after insert on {internal("run_steps")} begin
     insert into steps (run_id, task_id) values (new.run_id, new.task_id); end;
-create trigger see_as_of after update of as_of_date on run_state begin
+create trigger see_as_of after update of as_of_date on {internal("run_state")} begin
     insert into as_of_days (as_of_date) values (new.as_of_date); end;
-create trigger brake_script before insert on run_steps
+create trigger brake_script before insert on {internal("run_steps")}
 when new.task_id in (select task_id from brakes) begin {FOR_EVER}; end;
-create trigger brake_after_commit before update of sql_seconds on run_steps
+create trigger brake_after_commit before update of sql_seconds on {internal("run_steps")}
 when new.task_id || ' committed' in (select task_id from brakes) begin {FOR_EVER}; end;
 create trigger brake_landing before insert on raw_batches
 when 'generate' in (select task_id from brakes) begin {FOR_EVER}; end;
@@ -183,7 +186,7 @@ def test_all_other_runs_succeed_and_none_disturbs_another(airflow, crowd):
 def test_the_as_of_day_never_goes_back(airflow, crowd):
     days = [day for (day,) in airflow.project.ask("select as_of_date from as_of_days order by number")]
     assert days == sorted(days)
-    assert airflow.project.ask("select as_of_date, published_date from run_state") == [(f"{crowd.now.date()}",) * 2]
+    assert airflow.project.ask(DAYS) == [(f"{crowd.now.date()}",) * 2]
 
 
 def test_their_tables_are_those_of_a_rebuild(airflow, crowd):
@@ -197,7 +200,7 @@ def test_their_tables_are_those_of_a_rebuild(airflow, crowd):
 
 def test_cleared_tasks_of_ended_runs_leave_the_same_tables(airflow, crowd):
     alone, with_downstream = crowd.backfill[0], crowd.manual["an earlier day"]
-    as_of = airflow.project.ask("select as_of_date from run_state")
+    as_of = airflow.project.ask(DAYS)
 
     airflow.clear(alone, "stg_events")
     airflow.wait_for(alone)
@@ -210,8 +213,8 @@ def test_cleared_tasks_of_ended_runs_leave_the_same_tables(airflow, crowd):
     assert airflow.tasks(alone)["publish"] == ("success", 1)
     assert airflow.tasks(with_downstream)["publish"] == ("success", 2)
     assert differences(airflow.project) == []
-    assert airflow.project.ask("select as_of_date from run_state") == as_of
-    assert airflow.project.ask("select * from lease") == []
+    assert airflow.project.ask(DAYS) == as_of
+    assert airflow.project.ask(LEASE) == []
 
 
 # --- Kills
@@ -257,7 +260,7 @@ def troubled(airflow: Airflow, history: Path) -> dict[str, str]:
     """A backfill of a week, backwards, in which runs are killed in every way; gives what became of some of them."""
     project = airflow.project
     use_copy(project, history)
-    project.tell("insert into lease (only, dag_id, run_id) values (1, 'saas_growth', 'of another Airflow')")
+    project.tell(f"insert into {internal('lease')} (only, dag_id, run_id) values (1, '{DAG_ID}', 'of another Airflow')")
     brake(airflow, *EACH_KIND, "publish committed")
     airflow.pause(True)
     airflow.forget_backfills()
@@ -324,7 +327,7 @@ def test_another_run_takes_over_from_one_that_failed_or_is_gone(airflow, trouble
 
 def test_whatever_happened_the_tables_are_those_of_a_rebuild(airflow, troubled):
     assert differences(airflow.project) == []
-    assert airflow.project.ask("select * from lease") == []
+    assert airflow.project.ask(LEASE) == []
 
 
 def test_a_run_outlives_a_killed_scheduler(airflow):

@@ -16,6 +16,7 @@ import pytest
 import servers
 from airflow_home import ENDED, wait_until
 from team_airflow import Member, Team, edited
+from worlds import internal
 
 from growth.days import Days
 from growth.engines import Place, place_of
@@ -157,7 +158,7 @@ def test_the_tables_are_those_of_a_rebuild(trouble: Trouble, warehouse: Place) -
     assert verdict.rows > 0
     landed = ask(warehouse, "select distinct batch_date from raw_batches order by batch_date desc limit 4")
     assert landed == [(f"{days_ago(n)}",) for n in (1, 4, 5, 6)]
-    assert ask(warehouse, "select * from lease") == []
+    assert ask(warehouse, f"select * from {internal('lease')}") == []
 
 
 def test_the_api_server_shows_what_tasks_said_on_each_worker(team: Team, trouble: Trouble) -> None:

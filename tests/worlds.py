@@ -76,6 +76,43 @@ def _schema() -> Place:
     return Place("postgres", url.hostname or "", url.port, url.username, url.password, database, {"options": options})
 
 
+# --- The tables of the run itself: every test reaches them by these functions
+
+
+def internal(table: str) -> str:
+    """Where SQL finds a table that the run keeps for itself, such as the lease."""
+    return table
+
+
+def lease(connection: Any) -> list[tuple[Any, ...]]:
+    """The run that holds the warehouse: one row, or none."""
+    return connection.execute(f"select dag_id, run_id from {internal('lease')}").fetchall()
+
+
+def end_lease(connection: Any) -> None:
+    """What the claim of the next run does, once Airflow says that the run which holds the warehouse has ended."""
+    connection.execute(f"delete from {internal('lease')}")
+    connection.commit()
+
+
+def days_of_tables(connection: Any) -> tuple[str | None, str | None]:
+    """The as-of day of the next publish, and of what has been published."""
+    (days,) = connection.execute(f"select as_of_date, published_date from {internal('run_state')}").fetchall()
+    return days
+
+
+def batches_in_scope(connection: Any) -> list[tuple[Any, ...]]:
+    return connection.execute(f"select * from {internal('scope_batches')}").fetchall()
+
+
+def tasks_that_wrote(connection: Any) -> list[tuple[str, str]]:
+    """Run and task wherever a task has removed or written a row."""
+    steps = internal("run_steps")
+    return connection.execute(
+        f"select run_id, task_id from {steps} where rows_removed + rows_written > 0 order by 1, 2"
+    ).fetchall()
+
+
 class Batches:
     """A source whose batches a test writes down: a day to the rows of each raw table that arrived on it.
 
