@@ -51,6 +51,7 @@ def source(request: pytest.FixtureRequest, shared_data: Path) -> tuple[Any, date
     return Synthetic(), date(2026, 10, 31), Sql(changed_definitions())
 
 
+@pytest.mark.prove
 def test_ninety_days_end_in_the_same_tables_whatever_the_road(source: tuple[Any, date, Sql], tmp_path: Path) -> None:
     rows, last, sql = source
     days = [last - timedelta(days=n) for n in range(90)][::-1]
