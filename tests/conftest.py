@@ -35,8 +35,20 @@ from growth.engines import Place
 
 ROOT = Path(__file__).parents[1]
 
+# Tests of a running Airflow wait most of their time: they begin first, and other workers compute beside them.
+WAITING = ("test_scheduler.py", "test_team.py", "test_growth_page_browser.py", "test_run_command.py", "test_up.py")
 # Files whose tests share nothing: a worker takes one test of them at a time, of others the whole file.
-SPLIT = ("test_roads.py", "test_engines.py", "test_scope_rules.py", "test_ninety_days.py", "test_identity.py")
+SPLIT = (
+    "test_roads.py",
+    "test_engines.py",
+    "test_scope_rules.py",
+    "test_ninety_days.py",
+    "test_identity.py",
+    "test_restatements.py",
+    "test_erase.py",
+)
+# Its tests of one table on one engine share warehouses.
+CASES = "test_cases.py"
 
 
 # --- Which tests run, where and in which order
@@ -64,16 +76,24 @@ def _engines(others: str | None) -> list[Any]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow files come first, so that the workers end at about the same time."""
+    """The longest come first and the shortest last, so that the workers end at about the same time."""
     slow_files = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow_files)
+
+    def turn(item: pytest.Item) -> tuple[int, bool, bool]:
+        name = item.path.name
+        waiting = WAITING.index(name) if name in WAITING else len(WAITING)
+        return waiting, item.path not in slow_files, name == CASES
+
+    items.sort(key=turn)
 
 
 class Scheduling(LoadScopeScheduling):
-    """Gives a worker a file at a time, or a test where the file is one of SPLIT."""
+    """Gives a worker the next file, or the next test where the file is one of SPLIT."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
+        if file.endswith(CASES):
+            return nodeid.partition(": ")[0]
         return nodeid if file.endswith(SPLIT) else file
 
 

@@ -123,7 +123,7 @@ def test_damaged_rows_are_rejected_with_their_reason_and_content_and_cost_no_goo
     assert w.query("select check_name from check_results where rows_found > 0 and severity <> 'warn'") == []
 
 
-@pytest.mark.every_engine
+@pytest.mark.every_engine(others="prove")
 def test_a_corpus_that_arrives_day_by_day_ends_in_the_same(warehouse, lenient):
     rng = Random(4)
     good = good_rows(rng)
