@@ -88,23 +88,22 @@ def marts(connection: Any) -> dict[str, list[tuple[Any, ...]]]:
 # --- The same numbers
 
 
-def _relax(shared: Path) -> tuple[Any, date, date]:
-    files = Kept(Files(MAPPING, shared / "data/relax"))
-    return files, files.first_day, files.last_day
-
-
-def _synthetic(_: Path) -> tuple[Any, date, date]:
+@pytest.fixture
+def given(request: pytest.FixtureRequest) -> tuple[Any, date, date]:
+    if request.param == "relax":
+        files = Kept(Files(MAPPING, request.getfixturevalue("shared_data") / "data/relax"))
+        return files, files.first_day, files.last_day
     return WithDevices(scale=0.3), date(2024, 11, 1), date(2026, 10, 31)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", [_relax, _synthetic])
+@pytest.mark.parametrize("given", [pytest.param("relax", marks=pytest.mark.prove), "synthetic"], indirect=True)
 def test_every_table_is_the_same_on_every_engine(
-    source: Callable[..., Any], shared_data: Path, every_other_engine: str, capsys: pytest.CaptureFixture
+    given: tuple[Any, date, date], every_other_engine: str, capsys: pytest.CaptureFixture
 ) -> None:
-    given, first, last = source(shared_data)
+    source, first, last = given
     with fresh_place("sqlite") as one, fresh_place(every_other_engine) as two:
-        ours, theirs = Warehouse(one, given), Warehouse(two, given)
+        ours, theirs = Warehouse(one, source), Warehouse(two, source)
         for warehouse in (ours, theirs):
             warehouse.run(first, last - timedelta(days=2))
             for ago in (1, 0):
@@ -599,9 +598,8 @@ def test_a_server_that_is_not_there_is_one_sentence_and_the_task_is_tried_again(
     assert "a secret" not in said
 
 
-def test_a_session_that_the_server_ends_loses_nothing_that_was_published(every_other_engine: str) -> None:
-    if every_other_engine != "postgres":
-        return
+@pytest.mark.needs("PostgreSQL")
+def test_a_session_that_the_server_ends_loses_nothing_that_was_published() -> None:
     with fresh_place("postgres") as place:
         w = Warehouse(place, company())
         w.run(*LOADED)

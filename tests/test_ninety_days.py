@@ -43,10 +43,10 @@ def adopted() -> Definitions:
 
 
 @pytest.fixture(params=["relax", "synthetic"])
-def source(request: pytest.FixtureRequest, shared_data: Path) -> tuple[Any, date, Sql]:
+def source(request: pytest.FixtureRequest) -> tuple[Any, date, Sql]:
     """A source, its last day, and the definitions that go with it."""
     if request.param == "relax":
-        files = Kept(Files(MAPPING, shared_data / "data" / "relax"))
+        files = Kept(Files(MAPPING, request.getfixturevalue("shared_data") / "data" / "relax"))
         return files, files.last_day, Sql(changed_definitions())
     return Synthetic(), date(2026, 10, 31), Sql(changed_definitions())
 

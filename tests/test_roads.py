@@ -18,7 +18,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_worlds import World, random_world, walk
-from worlds import Warehouse, batches_in_scope, changed_definitions, fresh_place, on_engine, tasks_that_wrote
+from worlds import (
+    Warehouse,
+    batches_in_scope,
+    changed_definitions,
+    fresh_place,
+    not_accounted_for,
+    on_engine,
+    tasks_that_wrote,
+)
 
 from growth.language.definitions import Definitions
 from growth.language.sql import Sql
@@ -74,12 +82,7 @@ def what_is_wrong(world: World, sql: Sql) -> list[str]:
     with fresh_place(sql.engine.name) as place:
         warehouse = walk(world, place, sql)
         wrong = warehouse.differences_from_rebuild()
-        wrong += [
-            f"not accounted for: {row}"
-            for row in warehouse.query(
-                "select * from batch_accounting where rows_landed <> rows_staged + rows_duplicate + rows_rejected"
-            )
-        ]
+        wrong += [f"not accounted for: {batch}" for batch in not_accounted_for(warehouse.connection)]
         wrong += [f"left in scope: {batch}" for batch in batches_in_scope(warehouse.connection)]
         warehouse.close()
         return wrong

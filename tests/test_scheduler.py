@@ -140,7 +140,7 @@ class Crowd:
             "an earlier day": airflow.trigger(f"{days_ago(9)}T15:00:00Z"),
             "no date": airflow.trigger(None),
         }
-        airflow.backfill(days_ago(6), days_ago(4), "--max-active-runs", "3")
+        airflow.backfill(days_ago(5), days_ago(4), "--max-active-runs", "2")
         for dag in (DAG_ID, VERIFY_ID):
             airflow.pause(False, dag)
         ((self.scheduled, _),) = wait_until(lambda: airflow.runs("scheduled").items(), words="the scheduled run")
@@ -161,7 +161,7 @@ def test_a_run_lands_its_own_day_however_it_was_started(airflow, crowd):
     assert landed.pop(crowd.manual["now"]) == {crowd.now.date()}
     assert landed.pop(crowd.manual["an earlier day"]) == {days_ago(9)}
     assert landed.pop(crowd.manual["no date"]) == {YESTERDAY}
-    assert sorted(landed.pop(run) for run in crowd.backfill) == [{days_ago(n)} for n in (6, 5, 4)]
+    assert sorted(landed.pop(run) for run in crowd.backfill) == [{days_ago(n)} for n in (5, 4)]
     assert landed == {}
 
 
@@ -257,14 +257,14 @@ EACH_KIND = ("generate", "stg_events", "int_user_engagement", "fct_acquisition_f
 
 @pytest.fixture(scope="module")
 def troubled(airflow: Airflow, history: Path) -> dict[str, str]:
-    """A backfill of a week, backwards, in which runs are killed in every way; gives what became of some of them."""
+    """A backfill of four days, backwards, in which runs are killed in every way; gives what became of some of them."""
     project = airflow.project
     use_copy(project, history)
     project.tell(f"insert into {internal('lease')} (only, dag_id, run_id) values (1, '{DAG_ID}', 'of another Airflow')")
     brake(airflow, *EACH_KIND, "publish committed")
     airflow.pause(True)
     airflow.forget_backfills()
-    airflow.backfill(days_ago(16), days_ago(10), "--run-backwards", "--max-active-runs", "4")
+    airflow.backfill(days_ago(13), days_ago(10), "--run-backwards", "--max-active-runs", "4")
     airflow.pause(False)
     runs = {}
 
@@ -320,7 +320,7 @@ def test_tasks_killed_in_the_middle_are_tried_again(airflow, troubled):
 
 def test_another_run_takes_over_from_one_that_failed_or_is_gone(airflow, troubled):
     landed = set().union(*landings(airflow.project).values())
-    assert landed == {days_ago(n) for n in range(10, 17)}
+    assert landed == {days_ago(n) for n in range(10, 14)}
     assert troubled["deleted"] not in airflow.runs("backfill")
     assert set(airflow.runs("backfill").values()) == {"success"}, "the failed run, too: it was cleared"
 

@@ -105,6 +105,14 @@ def batches_in_scope(connection: Any) -> list[tuple[Any, ...]]:
     return connection.execute(f"select * from {internal('scope_batches')}").fetchall()
 
 
+def not_accounted_for(connection: Any) -> list[tuple[Any, ...]]:
+    """Batches in which a landed row is neither staged nor a duplicate nor rejected, or of which a number is missing."""
+    columns = "table_name, batch_date, rows_landed, rows_staged, rows_duplicate, rows_rejected"
+    accounts = connection.execute(f"select {columns} from batch_accounting").fetchall()
+    assert accounts
+    return [a for a in accounts if None in a or a[2] != sum(a[3:])]
+
+
 def tasks_that_wrote(connection: Any) -> list[tuple[str, str]]:
     """Run and task wherever a task has removed or written a row."""
     steps = internal("run_steps")
