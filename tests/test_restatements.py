@@ -71,7 +71,7 @@ def test_the_ledger_has_each_final_cell_that_changed_and_no_other(warehouse: Cal
 def test_the_ledger_of_many_worlds_has_each_final_cell_that_changed(
     warehouse: Callable[..., Warehouse], engine: str
 ) -> None:
-    compare_the_ledger(warehouse, 300 if engine == "sqlite" else 60)
+    compare_the_ledger(warehouse, 300 if engine == "sqlite" else 40)
 
 
 def compare_the_ledger(warehouse: Callable[..., Warehouse], worlds: int) -> None:

@@ -256,8 +256,8 @@ EACH_KIND = ("generate", "stg_events", "int_user_engagement", "fct_acquisition_f
 
 
 @pytest.fixture(scope="module")
-def troubled(airflow: Airflow, history: Path) -> dict[str, str]:
-    """A backfill of four days, backwards, in which runs are killed in every way; gives what became of some of them."""
+def troubled(airflow: Airflow, crowd: Crowd, history: Path) -> dict[str, str]:
+    """After the crowd, so that no scheduled run is left to begin: a backfill of four days, backwards, in which runs are killed in every way; gives what became of some of them."""
     project = airflow.project
     use_copy(project, history)
     project.tell(f"insert into {internal('lease')} (only, dag_id, run_id) values (1, '{DAG_ID}', 'of another Airflow')")
@@ -309,6 +309,7 @@ def claims(airflow: Airflow) -> list[str]:
     ]
 
 
+@pytest.mark.prove
 def test_tasks_killed_in_the_middle_are_tried_again(airflow, troubled):
     tasks = airflow.tasks(troubled["killed"])
     assert airflow.state(troubled["killed"]) == "success"
@@ -318,6 +319,7 @@ def test_tasks_killed_in_the_middle_are_tried_again(airflow, troubled):
     assert "This run has published already." in airflow.log(troubled["killed"], "publish")
 
 
+@pytest.mark.prove
 def test_another_run_takes_over_from_one_that_failed_or_is_gone(airflow, troubled):
     landed = set().union(*landings(airflow.project).values())
     assert landed == {days_ago(n) for n in range(10, 14)}
@@ -325,6 +327,7 @@ def test_another_run_takes_over_from_one_that_failed_or_is_gone(airflow, trouble
     assert set(airflow.runs("backfill").values()) == {"success"}, "the failed run, too: it was cleared"
 
 
+@pytest.mark.prove
 def test_whatever_happened_the_tables_are_those_of_a_rebuild(airflow, troubled):
     assert differences(airflow.project) == []
     assert airflow.project.ask(LEASE) == []
