@@ -257,7 +257,10 @@ EACH_KIND = ("generate", "stg_events", "int_user_engagement", "fct_acquisition_f
 
 @pytest.fixture(scope="module")
 def troubled(airflow: Airflow, crowd: Crowd, history: Path) -> dict[str, str]:
-    """After the crowd, so that no scheduled run is left to begin: a backfill of four days, backwards, in which runs are killed in every way; gives what became of some of them."""
+    """A backfill of four days, backwards, in which runs are killed in every way; gives what became of some of them.
+
+    It comes after the crowd, so that no scheduled run is left to begin.
+    """
     project = airflow.project
     use_copy(project, history)
     project.tell(f"insert into {internal('lease')} (only, dag_id, run_id) values (1, '{DAG_ID}', 'of another Airflow')")
