@@ -128,7 +128,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real files that nobody here made, in a folder beside the project."""
+    """The folder of real files, which lies beside the project."""
     return Path(parts.need("real data"))
 
 

@@ -68,7 +68,7 @@ TABLES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def comparable(row: dict[str, Any]) -> dict[str, Any]:
-    """Numbers as floats, to the ninth digit: the order in which fractions are added up is nobody's business."""
+    """Numbers as floats, to the ninth digit: engines add fractions up in different orders."""
     return {c: round(float(v), 9) if isinstance(v, int | float) else v for c, v in row.items()}
 
 

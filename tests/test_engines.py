@@ -28,7 +28,7 @@ import pytest
 from airflow_home import Project
 from random_worlds import Mortal
 from worlds import (
-    Kept,
+    ReadOnce,
     Warehouse,
     WithDevices,
     changed_definitions,
@@ -91,7 +91,7 @@ def marts(connection: Any) -> dict[str, list[tuple[Any, ...]]]:
 @pytest.fixture
 def given(request: pytest.FixtureRequest) -> tuple[Any, date, date]:
     if request.param == "relax":
-        files = Kept(Files(MAPPING, request.getfixturevalue("shared_data") / "data/relax"))
+        files = ReadOnce(Files(MAPPING, request.getfixturevalue("shared_data") / "data/relax"))
         return files, files.first_day, files.last_day
     return WithDevices(scale=0.2), date(2024, 11, 1), date(2026, 10, 31)
 
@@ -232,7 +232,7 @@ def test_readers_of_any_engine_see_one_runs_tables_and_are_never_refused(
             w.run(NEXT + timedelta(days=number))
             engine.published(w.place, w.connection)
             sets.append(marts(w.connection))
-            # However busy the machine is, somebody reads between two runs.
+            # On a busy machine, too, at least one read happens between two runs.
             before, deadline = len(reads), time.monotonic() + 30
             while len(reads) == before and not wrong and time.monotonic() < deadline:
                 time.sleep(0.01)
@@ -573,7 +573,7 @@ def test_a_history_moves_to_another_engine_and_goes_on_there(
         with pytest.raises(UserError, match="name an empty one with INTO="):
             move(tmp_path, asked)
 
-        # The batch of somebody who was erased lands again.
+        # The batch of the erased person lands again.
         moved.run(*LOADED)
         assert moved.query("select count(*) from raw_users where user_id = ?", first) == [(0,)]
         moved.run(NEXT)

@@ -74,7 +74,7 @@ def test_nothing_is_left_of_the_people_who_are_erased(
     gone = Random(1).sample(users, people)
     emails = {e for (u, e) in w.query("select user_id, email from raw_users") if u in gone and e}
     names = {*gone, *emails, *(f"former {u}" for u in gone)}
-    # DuckDB packs text, so that nobody finds it by its letters: there it counts that the file is another one.
+    # DuckDB compresses text, so names cannot be found in its file. There the test is that the file was replaced.
     packs = w.place.kind == "duckdb"
     assert packs or in_files(w, {gone[0]})
     file = w.path.stat().st_ino if packs else None

@@ -183,7 +183,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_killed_run_leaves_its_work_to_a_run_of_another_day(loaded, undisturbed, tmp_path, task):
-    """The batches that it had landed are in scope until somebody publishes."""
+    """The batches that it landed stay in scope until a run publishes."""
     path = copy(loaded, tmp_path / "killed.db")
 
     def stop(before: str) -> None:

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from worlds import Kept, Warehouse, changed_definitions
+from worlds import ReadOnce, Warehouse, changed_definitions
 
 from growth.language.definitions import PATH, Definitions
 from growth.language.sql import Sql
@@ -46,7 +46,7 @@ def adopted() -> Definitions:
 def source(request: pytest.FixtureRequest) -> tuple[Any, date, Sql]:
     """A source, its last day, and the definitions that go with it."""
     if request.param == "relax":
-        files = Kept(Files(MAPPING, request.getfixturevalue("shared_data") / "data" / "relax"))
+        files = ReadOnce(Files(MAPPING, request.getfixturevalue("shared_data") / "data" / "relax"))
         return files, files.last_day, Sql(changed_definitions())
     return Synthetic(), date(2026, 10, 31), Sql(changed_definitions())
 

@@ -291,7 +291,7 @@ def troubled(airflow: Airflow, crowd: Crowd, history: Path) -> dict[str, str]:
     runs["deleted"], _ = braked(airflow, "int_funnel_steps")
     # The failed run comes back while another holds the warehouse.
     airflow.clear(runs["failed"])
-    # Nobody takes over before it is gone altogether.
+    # While the DAG is paused, no other run takes over before this one is deleted.
     airflow.pause(True)
     airflow.fail(runs["deleted"])
     release(airflow, "int_funnel_steps")

@@ -53,7 +53,7 @@ def sqlite_place(path: Path | str) -> Place:
 
 @contextmanager
 def fresh_place(engine: str, folder: Path | None = None) -> Iterator[Place]:
-    """A place for a warehouse of an engine, gone afterwards."""
+    """A place for a warehouse of an engine. It is removed afterwards."""
     if engine == "postgres":
         place = _schema()
         try:
@@ -68,9 +68,9 @@ def fresh_place(engine: str, folder: Path | None = None) -> Iterator[Place]:
 
 
 def _schema() -> Place:
-    """A schema of its own on the server of the tests."""
+    """A new schema on the PostgreSQL server of the tests."""
     url = urlsplit(need("PostgreSQL"))
-    # Nothing that a test writes has to outlive a power cut.
+    # No row of a test has to survive a power cut.
     options = f"-c search_path=test_{uuid4().hex[:12]} -c synchronous_commit=off"
     database = url.path.strip("/") or "postgres"
     return Place("postgres", url.hostname or "", url.port, url.username, url.password, database, {"options": options})
@@ -84,13 +84,8 @@ def internal(table: str) -> str:
     return table
 
 
-def lease(connection: Any) -> list[tuple[Any, ...]]:
-    """The run that holds the warehouse: one row, or none."""
-    return connection.execute(f"select dag_id, run_id from {internal('lease')}").fetchall()
-
-
 def end_lease(connection: Any) -> None:
-    """What the claim of the next run does, once Airflow says that the run which holds the warehouse has ended."""
+    """As the next run's claim does, when Airflow reports that the run with the lease has ended."""
     connection.execute(f"delete from {internal('lease')}")
     connection.commit()
 
@@ -122,7 +117,7 @@ def tasks_that_wrote(connection: Any) -> list[tuple[str, str]]:
 
 
 class Batches:
-    """A source whose batches a test writes down: a day to the rows of each raw table that arrived on it.
+    """A source whose batches are given: for each day the rows of each raw table that arrived on it.
 
     A row may name its `source_file`.
     """
@@ -154,7 +149,7 @@ class Batches:
 
 
 class WithDevices(Synthetic):
-    """The invented company with a device for each user, some of which are shared, and users with two ids."""
+    """The synthetic company, with a device for each user (some are shared) and with users who have two ids."""
 
     def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
         for piece in super().pieces(first, last):
@@ -168,8 +163,9 @@ class WithDevices(Synthetic):
             yield piece | {"raw_links": links}
 
 
-class Kept:
-    """All batches of a source, read once: files without a day in their names are read whole for each run."""
+class ReadOnce:
+    """A source that reads all batches of another one at once: files without a day in their names are otherwise read
+    whole for each run."""
 
     def __init__(self, source: Any) -> None:
         self.name, self.first_day, self.last_day = source.name, source.first_day, source.last_day
@@ -218,13 +214,13 @@ class Warehouse:
         return connection
 
     def close(self) -> None:
-        """Let go of the warehouse; the next question opens it again."""
+        """Close the connection. The next query opens another one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def run(self, first: date, last: date | None = None, **options: Any) -> dict[str, float]:
-        """Run the days from first to last; gives the seconds of SQL by task."""
+        """Run the days from first to last. Returns the seconds of SQL by task."""
         self.runs += 1
         days = Days(first, last or first)
         return pipeline.run(self.connection, self.sql, self.source, days, f"run {self.runs}", **options)
@@ -239,7 +235,7 @@ class Warehouse:
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
     def differences_from_rebuild(self) -> list[str]:
-        """All cells of all layers in which this warehouse is not what a rebuild from its raw tables gives."""
+        """The cells, of all layers, that a rebuild from the raw tables would fill differently."""
         self.close()
         return [str(d) for d in verify.verify(self.place, self.sql).differences]
 
