@@ -59,8 +59,9 @@ docs: .venv/.runs
 secrets:
 	@PYTHONPATH=plugins $(PYTHON) -m growth.commands.team
 
+# The deep tests, which `make test` leaves out; N says how many random worlds each engine walks through.
 prove: .venv/.tests
-	WORLDS=$(or $(N),1000) $(BIN)/python -m pytest tests/test_roads.py -k any_road_ends
+	WORLDS=$(or $(N),300) $(BIN)/python -m pytest -m prove $(ARGS)
 
 bench: .venv/.tests
 	@PYTHONPATH=plugins:tests $(BIN)/python tests/bench.py

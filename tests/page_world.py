@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from airflow_home import ROOT, free_port, wait_until
+from parts import need
 from playwright.sync_api import Browser, Page, sync_playwright
 from worlds import Warehouse
 
@@ -22,7 +23,6 @@ from growth.sources.synthetic.rows import Synthetic
 LAST_DAY = date(2026, 10, 31)
 DAILY = 8  # runs of a day each: what arrives late in them restates what was final
 
-CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -99,6 +99,6 @@ class Server:
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium, without a window."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=need("browser"), args=CHROMIUM_ARGUMENTS)
         yield browser
         browser.close()

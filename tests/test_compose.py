@@ -18,8 +18,8 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import parts
 import pytest
-import servers
 import yaml
 from airflow_home import free_port, wait_until
 from compose_file import FILE, PROJECT, ROOT, compose, environment, interpolated, services
@@ -301,8 +301,8 @@ def redis_is_healthy(port: int, **shell: str) -> bool:
     return not subprocess.run(["sh", "-c", script], env=env, check=False, capture_output=True).returncode
 
 
+@pytest.mark.needs("server programs")
 def test_redis_answers_those_who_know_the_password_and_keeps_what_it_was_told(tmp_path):
-    servers.redis_url()
     port, env = free_port(), {"PATH": "/usr/bin:/bin", **environment("redis", **SECRETS)}
     with redis(tmp_path, port, **SECRETS) as process:
         wait_until(lambda: redis_is_healthy(port, **SECRETS), 20, "Redis")
@@ -317,6 +317,7 @@ def test_redis_answers_those_who_know_the_password_and_keeps_what_it_was_told(tm
         assert found.stdout.strip() == b"1"
 
 
+@pytest.mark.needs("server programs")
 def test_redis_does_not_start_without_a_password(tmp_path):
     with redis(tmp_path, free_port()) as process:
         _, said = process.communicate(timeout=20)
@@ -327,9 +328,10 @@ def test_redis_does_not_start_without_a_password(tmp_path):
 # --- Databases
 
 
+@pytest.mark.needs("PostgreSQL", "server programs")
 @pytest.mark.parametrize("name", ["metadata", "warehouse"])
 def test_a_database_is_healthy_when_it_answers(name):
-    address = urlsplit(servers.postgres_url())
+    address = urlsplit(parts.need("PostgreSQL"))
     kind, *command = services()[name]["healthcheck"]["test"]
     assert kind == "CMD"
     env = services()[name]["environment"]

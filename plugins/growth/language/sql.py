@@ -40,6 +40,24 @@ def _values(values: list[str]) -> str:
     return ", ".join(f"'{value}'" for value in values) or "''"
 
 
+class _Compiled(jinja2.BytecodeCache):
+    """The templates that this process has compiled: compiling is most of what rendering another dictionary costs."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, tuple[str, Any]] = {}
+
+    def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        checksum, code = self._code.get(bucket.key, ("", None))
+        if checksum == bucket.checksum:
+            bucket.code = code
+
+    def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        self._code[bucket.key] = bucket.checksum, bucket.code
+
+
+_COMPILED = _Compiled()
+
+
 def sql_environment(definitions: Definitions, engine: str) -> jinja2.Environment:
     """Templates below include/sql that know the dictionary, and as `db` the macros of an engine."""
     environment = jinja2.Environment(
@@ -47,6 +65,7 @@ def sql_environment(definitions: Definitions, engine: str) -> jinja2.Environment
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=_COMPILED,
     )
     environment.filters |= {"values": _values, "text": lambda text: "'" + text.replace("'", "''") + "'"}
     environment.globals["definitions"] = definitions
