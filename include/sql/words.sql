@@ -7,7 +7,7 @@
 {%- endmacro -%}
 
 {#- How many days back anybody looks for an earlier active day of a user: to the first of a month, to the month before. -#}
-{%- macro looks_back() -%} {{ [31, 2 * definitions.active.month_days] | max }} {%- endmacro -%}
+{%- macro lookback_days() -%} {{ [31, 2 * definitions.active.month_days] | max }} {%- endmacro -%}
 
 {%- macro first_day_of_month(day) -%} {{ db.day_of_date(db.month_of_day(day)) }} {%- endmacro -%}
 
