@@ -5,10 +5,9 @@ with changed_days as (
     where event_type in ({{ definitions.active.meaningful_events | values }})
     union
     -- or when the user did: activity counts from the signup on, in the cohort of its month.
-    select e.user_id, e.event_day
-    from {{ words.changed('stg_users') }} as u
-    inner join stg_events as e on u.user_id = e.user_id
-    where e.is_meaningful = 1
+    select user_id, event_day
+    from stg_events
+    where is_meaningful = 1 and user_id in (select user_id from {{ words.changed('stg_users') }})
 ),
 
 -- then also the next active day, which says how long ago the last one was,

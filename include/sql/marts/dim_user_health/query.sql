@@ -36,9 +36,9 @@ window_features as (
 earlier_days as (
     select u.user_id, max(e.event_day) as last_active_day
     from users as u
-    left join window_days as d on u.user_id = d.user_id
     inner join stg_events as e on u.user_id = e.user_id
-    where d.user_id is null and e.event_day <= u.as_of_day and {{ words.is_active('e', 'e.event_day', 'u') }}
+    where u.user_id not in (select user_id from window_days)
+        and e.event_day <= u.as_of_day and {{ words.is_active('e', 'e.event_day', 'u') }}
     group by u.user_id
 ),
 
