@@ -11,6 +11,12 @@
 
 {%- macro first_day_of_month(day) -%} {{ db.day_of_date(db.month_of_day(day)) }} {%- endmacro -%}
 
+{#- A raw row that counts: reading its text has found no reason to reject it. -#}
+{%- macro is_accepted(row) -%} {{ db.likely(row ~ '.reject_reason is null') }} {%- endmacro -%}
+
+{#- The first row of those that row_number() has put in order. -#}
+{%- macro is_first(place) -%} {{ db.likely(place ~ ' = 1') }} {%- endmacro -%}
+
 {#- The event types that the funnel looks at. -#}
 {%- macro funnel_event_types() -%}
 {{ (definitions.funnel.event_types + (definitions.active.meaningful_events if definitions.funnel.counts_active_days else []))
