@@ -79,9 +79,9 @@ end
 {%- macro scope(table) -%} {{ table if whole else 'work_scope__' ~ table }} {%- endmacro -%}
 
 {#- The rows of a table that belong to partitions in scope, its own or those of another table, by the columns that name one:
-    all where a run computes the whole table, and, if told so, on engines to which reading all costs less than finding some. -#}
-{%- macro in_scope(table, name, key, of=none, or_all=false) -%}
-{% if whole or (or_all and db.reads_by == 'columns') %}
+    all rows where a run computes the whole table. -#}
+{%- macro in_scope(table, name, key, of=none) -%}
+{% if whole %}
 {{ table }} as {{ name }}
 {%- else -%}
 work_scope__{{ of or table }} as s

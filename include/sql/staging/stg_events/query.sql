@@ -30,17 +30,18 @@ arrivals as (
         source_file,
         source_row,
         row_number() over (partition by event_id order by batch_date, source_file, source_row) as arrival_number
-    from typed_repeated
-    where reject_reason is null
+    from typed_repeated as t
+    where {{ words.is_accepted('t') }}
 ),
 
 counting as (
     select t.*, coalesce(t.user_id, {{ words.device('t.anonymous_id') }}) as id
     from typed as t
     where {{ words.is_accepted('t') }}
-        and (t.batch_date, t.source_file, t.source_row) not in (
+        -- With `not in`, SQLite would compare each row with all of these.
+        and case when (t.batch_date, t.source_file, t.source_row) in (
             select batch_date, source_file, source_row from arrivals where arrival_number > 1
-        )
+        ) then 0 else 1 end = 1
 )
 
 select
