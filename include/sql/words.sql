@@ -91,3 +91,14 @@ work_scope__{{ of or table }} as s
     {% endfor %}
 {%- endif %}
 {%- endmacro -%}
+
+{#- For each step of the funnel but the first: which share of the people of the step before have reached it. -#}
+{%- macro step_rates(people) -%}
+{% for step in definitions.funnel.steps[1:] %}
+{% set before = definitions.funnel.steps[loop.index0] %}
+{{ '\n    ' if not loop.first }}{{ db.ratio(people ~ '.' ~ step.people, people ~ '.' ~ before.people) }} as {{ before.noun }}_to_{{ step.noun }}_rate,
+{%- endfor %}
+{%- endmacro -%}
+
+{#- The day on which the last window of a cohort's month closes, as a number; from then on its numbers are mature. -#}
+{%- macro maturity_day(month) -%} {{ month }}.last_day + {{ definitions.funnel.days_to_mature }} {%- endmacro -%}
