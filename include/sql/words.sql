@@ -92,6 +92,12 @@ work_scope__{{ of or table }} as s
 {%- endif %}
 {%- endmacro -%}
 
+{#- The rows of a table that belong to the batches of the run. -#}
+{%- macro of_batches(table, name) -%}
+work_scope_batches as {{ name }}_batches
+    {{ db.join }} {{ table }} as {{ name }} on {{ name }}_batches.batch_date = {{ name }}.batch_date
+{%- endmacro -%}
+
 {#- For each step of the funnel but the first: which share of the people of the step before have reached it. -#}
 {%- macro step_rates(people) -%}
 {% for step in definitions.funnel.steps[1:] %}

@@ -6,7 +6,7 @@ with recursive reached (id, other_id) as (
     union
     select r.id, l.other_id
     from reached as r
-    {{ db.join }} int_id_links as l on r.other_id = l.id
+    inner join int_id_links as l on r.other_id = l.id
     where {{ words.unites('l') }}
 ),
 
@@ -14,7 +14,7 @@ seen as (
     -- Every time that a user was seen on a device, or on one that is the same.
     select r.id, l.linked_ms, l.other_id as user_id
     from reached as r
-    {{ db.join }} int_id_links as l on r.other_id = l.id and l.kind = 'seen_user'
+    inner join int_id_links as l on r.other_id = l.id and l.kind = 'seen_user'
     where {{ words.is_device('r.id') }} = 1
 ),
 
@@ -24,7 +24,7 @@ users (id, other_id) as (
     union
     select u.id, l.other_id
     from users as u
-    {{ db.join }} int_id_links as l on u.other_id = l.id and l.kind = 'same'
+    inner join int_id_links as l on u.other_id = l.id and l.kind = 'same'
 ),
 
 named as (

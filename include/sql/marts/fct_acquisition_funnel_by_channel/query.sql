@@ -9,7 +9,7 @@ with people as (
         count(p.{{ step.name }}_at) as {{ step.people }}{{ ',' if not loop.last }}
         {% endfor %}
     from work_scope__fct_acquisition_funnel_by_channel as s
-    {{ db.join }} int_funnel_steps as p on s.cohort_month = p.cohort_month
+    inner join int_funnel_steps as p on s.cohort_month = p.cohort_month
     group by s.cohort_month, p.utm_source, p.utm_campaign
 )
 

@@ -17,7 +17,7 @@ looked_back as (
 users as (
     select t.activity_day, t.days_since_active, t.new_user_days_left, sum(t.users) as users
     from looked_back as l
-    {{ db.join }} int_user_engagement_totals as t on l.activity_day = t.activity_day
+    inner join int_user_engagement_totals as t on l.activity_day = t.activity_day
     group by t.activity_day, t.days_since_active, t.new_user_days_left
 ),
 

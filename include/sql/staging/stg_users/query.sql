@@ -3,14 +3,13 @@ with ids as (
     select user_id as person_id, user_id from work_scope__stg_users
     union
     select i.person_id, i.id
-    from work_scope__stg_users as s
-    {{ db.join }} int_identities as i on s.user_id = i.person_id
+    from {{ words.in_scope('int_identities', 'i', {'user_id': 'person_id'}, of='stg_users') }}
 ),
 
 arrived as (
     select r.*
     from (select distinct user_id from ids) as p
-    {{ db.join }} raw_users as r on p.user_id = r.user_id
+    inner join raw_users as r on p.user_id = r.user_id
 ),
 
 typed as (
