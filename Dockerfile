@@ -1,7 +1,7 @@
 # Airflow for docker-compose.yaml: the official image with the packages that are tested here.
 #
-# The slim one: the regular image brings a hundred providers in versions of its own, and where these and the pinned ones
-# disagree nobody has tried the mixture. Installing at each start (_PIP_ADDITIONAL_REQUIREMENTS) is for trying things out.
+# The slim image: the regular one contains a hundred providers in other versions than the pinned ones, and that mixture is
+# not tested. Installing packages at each start (_PIP_ADDITIONAL_REQUIREMENTS) is for experiments only.
 ARG AIRFLOW_IMAGE=apache/airflow:slim-3.3.2-python3.11
 FROM ${AIRFLOW_IMAGE}
 
@@ -10,5 +10,5 @@ COPY requirements.txt requirements-duckdb.txt requirements-postgres.txt requirem
 RUN cd /tmp/requirements && pip install --no-cache-dir -c constraints.txt \
     -r requirements.txt -r requirements-duckdb.txt -r requirements-stripe.txt -r requirements-team.txt
 
-# Volumes that are mounted here take over the owner and the mode; group 0 is the image's way to let any user write.
+# Volumes mounted here take over the owner and the mode of these folders; in this image group 0 lets any user write.
 RUN mkdir -m 770 /opt/airflow/login /opt/airflow/stripe_api

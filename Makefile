@@ -1,10 +1,14 @@
+# Most targets run a command of the program; a variable behind them is an option of it: make run DAY=2026-10-31.
+# `.venv/bin/python -m growth run --help`, with PYTHONPATH=plugins, explains each.
+#
 # make run      everything set up, the DAG run once, a page on the terminal    DAY= FROM= TO= SOURCE= DATA= WAREHOUSE= SCALE= REBUILD=1
-# make up       Airflow with its UI, the DAG scheduled daily                   PORT=
-# make preview  what files would become, shown on a sample; writes nothing     SOURCE= DATA=
-# make compare  your dashboard's numbers beside these, and where to look next  KNOWN=known.csv WITHIN=5 WAREHOUSE=
-# make verify   what people read, compared with a rebuild from the raw rows    WAREHOUSE=
-# make move     the history of a warehouse into an empty one of another engine   INTO= WAREHOUSE=
-# make erase    people are forgotten, in every table                           USER= BY= WHY= WAREHOUSE=
+# make up       Airflow with its UI, the DAG scheduled daily                   PORT= SOURCE= DATA= WAREHOUSE= SCALE=
+# make preview  what a source would land, shown on a sample; writes nothing    SOURCE= DATA= SCALE=
+# make compare  the numbers of your dashboard beside these                     KNOWN=known.csv WITHIN=5 WAREHOUSE= SOURCE=
+# make verify   all tables, compared with a rebuild from the raw rows          WAREHOUSE= SOURCE=
+# make move     the history of a warehouse, into an empty one of another engine   INTO= WAREHOUSE= SOURCE=
+# make erase    people are erased from every table                             USER= BY= WHY= WAREHOUSE= SOURCE= DATA= SCALE=
+# make docs     the pages that come from the tables' descriptions: docs/tables.md, docs/metrics.md
 # make secrets  .env for docker compose: a team's secrets, made up             docs/team.md
 # make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints,
 # make screenshots (of the growth page, into docs/screenshots)
@@ -13,13 +17,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 GROWTH := PYTHONPATH=plugins $(BIN)/python -m growth
 
-export SAAS_GROWTH_SOURCE := $(or $(SOURCE),$(SAAS_GROWTH_SOURCE))
-export SAAS_GROWTH_SOURCE_PATH := $(or $(DATA),$(SAAS_GROWTH_SOURCE_PATH))
-export SAAS_GROWTH_SCALE := $(or $(SCALE),$(SAAS_GROWTH_SCALE))
-export DAY := $(or $(TO),$(DAY))
-export FROM REBUILD WAREHOUSE PORT KNOWN WITHIN INTO
+# The program reads its options from the environment. $(value) keeps make from expanding a $ in what was typed.
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
+export $(GIVEN)
 
-.PHONY: run up preview verify compare move erase secrets test prove bench lint screenshots constraints
+VARIABLES := DAY FROM TO REBUILD SOURCE DATA SCALE WAREHOUSE PORT KNOWN WITHIN INTO USER BY WHY \
+	PYTHON ARGS N WORLDS ENGINES MONTHS EXPORT BENCH_FOLDER
+UNKNOWN := $(filter-out $(VARIABLES) SAAS_GROWTH_% AIRFLOW%,$(GIVEN))
+$(if $(UNKNOWN),$(error There is no variable $(firstword $(UNKNOWN)): the first lines of the Makefile list them))
+
+.PHONY: run up preview verify compare move erase docs secrets test prove bench lint screenshots constraints
 
 run: .venv/.runs
 	@$(GROWTH) run
@@ -39,19 +47,21 @@ compare: .venv/.runs
 move: .venv/.runs
 	@$(GROWTH) move
 
-# USER also is the name of whoever is logged in: only one that is given here counts.
-erase: export SAAS_GROWTH_ERASE_USERS := $(if $(filter command,$(firstword $(origin USER))),$(USER))
-erase: export SAAS_GROWTH_ERASE_ASKED_BY := $(BY)
-erase: export SAAS_GROWTH_ERASE_REASON := $(WHY)
+# In the environment USER is the name of the person who is logged in, so only one that is given here counts.
+erase: export SAAS_GROWTH_ERASE_USER := $(if $(filter USER,$(GIVEN)),$(USER),$(value SAAS_GROWTH_ERASE_USER))
 erase: .venv/.runs
 	@$(GROWTH) erase
 
-# Nothing but Python: a machine that only has containers needs no virtual environment.
-secrets:
-	@PYTHONPATH=plugins $(PYTHON) -m growth secrets
+docs: .venv/.runs
+	@$(GROWTH) docs
 
+# A machine that only runs containers needs nothing but Python for this.
+secrets:
+	@PYTHONPATH=plugins $(PYTHON) -m growth.commands.team
+
+# The deep tests, which `make test` leaves out; N says how many random worlds each engine walks through.
 prove: .venv/.tests
-	WORLDS=$(or $(N),1000) $(BIN)/python -m pytest tests/test_roads.py -k any_road_ends
+	WORLDS=$(or $(N),300) $(BIN)/python -m pytest -m prove $(ARGS)
 
 bench: .venv/.tests
 	@PYTHONPATH=plugins:tests $(BIN)/python tests/bench.py
@@ -61,9 +71,11 @@ test: .venv/.tests
 
 lint: .venv/.tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	rm -rf .lint
 	PYTHONPATH=plugins $(BIN)/python -m growth render .lint
-	PYTHONPATH=plugins $(BIN)/python -m growth.ui.queries .lint
-	$(BIN)/sqlfluff lint --disable-progress-bar .lint
+	for engine in sqlite duckdb postgres; do \
+		$(BIN)/sqlfluff lint --disable-progress-bar --processes 2 --dialect $$engine .lint/$$engine || exit 1; \
+	done
 
 screenshots: .venv/.tests
 	PYTHONPATH=plugins:tests $(BIN)/python tests/screenshots.py

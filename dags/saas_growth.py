@@ -1,7 +1,7 @@
-"""saas_growth: from raw users, events and subscriptions to what a growth team reads every morning.
+"""saas_growth: from raw users, events and subscriptions to the tables that a growth team reads every morning.
 
 A run covers the day of its logical date (without one, the last whole day before it); `from_date` stretches it
-backwards. Marts are built aside, checked, and published together: a red check leaves yesterday's in place.
+backwards. Marts are built aside, checked, and published together: a failed check leaves yesterday's in place.
 """
 
 from datetime import datetime, timedelta
@@ -22,13 +22,13 @@ with DAG(
         "from_date": Param(
             None, type=["null", "string"], format="date", description="First day, if the run covers more than one"
         ),
-        "rebuild": Param(False, type="boolean", description="Compute everything again, whatever came or went"),
+        "rebuild": Param(False, type="boolean", description="Compute all rows of all tables"),
     },
     doc_md=__doc__,
     tags=["growth"],
 ):
-    # One run at a time works on the warehouse, however many there are. Not by max_active_runs: a backfill overrules it,
-    # and a run triggered for next year, which Airflow keeps running till then, would hold up all others.
+    # One run at a time works on the warehouse. max_active_runs cannot ensure that: a backfill overrides it, and a run
+    # triggered for next year, which Airflow keeps running until then, would block all others.
     claim = ClaimOperator(task_id="claim")
 
     # raw: what arrived on the run's days, from the source that SAAS_GROWTH_SOURCE names

@@ -1,6 +1,6 @@
-"""saas_growth_erase: people who asked to be forgotten are gone from every table, and all numbers are without them.
+"""saas_growth_erase: erases people from every table, and computes all numbers without them.
 
-Who asked and why stands in the log of the task. It waits for a run that is under way.
+The log of the task says who asked for it and why. It waits for a run that is under way.
 """
 
 from datetime import datetime
@@ -15,7 +15,9 @@ with DAG(
     start_date=datetime(2000, 1, 1),
     max_active_runs=1,
     params={
-        "users": Param(type="string", minLength=1, description="Who is erased: a user id, several with commas"),
+        "users": Param(
+            type="string", minLength=1, description="Who is erased: a user id, or several separated by commas"
+        ),
         "asked_by": Param(type="string", minLength=1, description="Who asks for it"),
         "reason": Param(type="string", minLength=1, description="Why"),
     },

@@ -1,6 +1,6 @@
-"""saas_growth_verify: does what people read equal a full rebuild from the raw rows? Fails when a cell differs.
+"""saas_growth_verify: compares the published tables with a full rebuild from the raw rows. Fails when a cell differs.
 
-It builds everything aside and compares; what is published stays as it is. It waits for a run that is under way.
+It builds all tables aside and compares; the published ones stay as they are. It waits for a run that is under way.
 """
 
 from datetime import datetime

@@ -1,7 +1,7 @@
-"""The entry "Growth" in Airflow's navigation. The page behind it is the package growth.ui.
+"""The entry "Growth" in Airflow's navigation; the package growth.ui is the app behind it.
 
-Every process of Airflow loads this file, each task's as well: what costs anything is imported by the API server alone,
-when it asks for the apps.
+Every process of Airflow loads this file, also that of each task. Only the API server asks for the apps, so whatever
+takes time to import is imported then.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from airflow.plugins_manager import AirflowPlugin
 
 log = logging.getLogger(__name__)
 
-# A picture of its own rather than a file: the navigation asks for it on behalf of people who may not see the page.
-# On a ground of its own, since the entry's changes with the theme and when it is chosen.
+# A data URL, because a file of the app is closed to users who may not read the DAG, and they see the navigation too.
+# It has a background, because that of the entry changes with the theme and when the entry is open.
 _ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='%231d4ed8'"
     " stroke-width='2.2' stroke-linecap='round' stroke-linejoin='round'%3E"
@@ -24,13 +24,13 @@ _ICON = (
 
 
 class GrowthPage(AirflowPlugin):
-    """An entry of the navigation, and the app that it shows in a frame."""
+    """The entry in the navigation, and the app that it shows in a frame."""
 
     name = "growth_page"
     external_views: ClassVar[list[dict[str, Any]]] = [
         {
             "name": "Growth",
-            # Relative, with a slash at its end: so it is right below any base URL.
+            # Relative and with a slash at its end, so that it works below any base URL.
             "href": "growth/",
             "url_route": "growth",
             "destination": "nav",
@@ -41,7 +41,7 @@ class GrowthPage(AirflowPlugin):
 
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:
-        """The app. An error here would keep the API server from starting, hence no page and a line in its log."""
+        """The app. An error here would keep the API server from starting: it is logged, and there is no page."""
         try:
             from growth.ui.app import create_app
 

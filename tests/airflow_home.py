@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import socket
 import sqlite3
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -17,7 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from growth.commands import up
+from growth.local_airflow import server
 from growth.local_airflow.api import ensure_passwords, ui_address
 from growth.local_airflow.environment import airflow_command, prepare_airflow
 
@@ -25,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 DAG_ID = "saas_growth"
 ENDED = {"success", "failed"}
 TRIES = 10
+METADATA = ("airflow.db", "airflow.db.version")
 
 
 class Project:
@@ -34,31 +37,38 @@ class Project:
         self.root = root
         copy_of_project(root)
         base = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "SAAS_GROWTH"))}
-        base |= {"SAAS_GROWTH_SCALE": "0.05", "PORT": str(free_port()), **settings}
-        self.env = up.ui_environment(root, base)
+        base |= {"SAAS_GROWTH_SCALE": "0.05", **settings}
+        self.env = server.server_environment(root, base, free_port())
         self.warehouse = root / "data/saas_funnel.db"
-        prepare_airflow(root, self.env)
+        home = Path(self.env["AIRFLOW_HOME"])
+        with _made_once() as metadata:
+            home.mkdir(exist_ok=True)
+            for file in metadata.iterdir():
+                shutil.copy(file, home)
+            prepare_airflow(root, self.env)
+            for name in METADATA:
+                shutil.copy(home / name, metadata)
 
     def edit(self, path: str, old: str, new: str) -> None:
-        """Change the copy's text, in which the old one must stand."""
+        """Replace a text of the copy. Fails where the text is not there."""
         edit(self.root, path, old, new)
 
     def metadata(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """What Airflow's own database says: asking the API server every moment would slow it down."""
+        """Query Airflow's metadata database. Polling the API server would slow it down."""
         return _read(Path(self.env["AIRFLOW_HOME"]) / "airflow.db", query, parameters)
 
     def ask(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """What the warehouse says."""
+        """Query the warehouse."""
         return _read(self.warehouse, query, parameters)
 
     def tell(self, *statements: str) -> None:
-        """Change the warehouse."""
+        """Run statements on the warehouse."""
         with closing(sqlite3.connect(self.warehouse, timeout=60)) as connection, connection:
             for statement in statements:
                 connection.execute(statement)
 
     def command(self, *arguments: str) -> subprocess.Popen[str]:
-        """An `airflow` command, started."""
+        """Start an `airflow` command."""
         return subprocess.Popen(
             [airflow_command(), *arguments],
             cwd=self.root,
@@ -70,14 +80,24 @@ class Project:
         )
 
 
+@contextmanager
+def _made_once() -> Iterator[Path]:
+    """The folder of an empty metadata database for all projects of this run: making one takes ten seconds."""
+    folder = Path(tempfile.gettempdir()) / "airflow metadata"
+    folder.mkdir(exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
 def copy_of_project(root: Path) -> None:
-    """What Airflow reads of the project."""
+    """Copy the folders that Airflow reads."""
     for folder in ("dags", "include", "plugins"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def edit(root: Path, path: str, old: str, new: str) -> None:
-    """Change the text of a copy, in which the old one must stand."""
+    """Replace a text of a copy. Fails where the text is not there."""
     file = root / path
     text = file.read_text(encoding="utf-8")
     assert old in text, f"{path} does not say {old!r}"
@@ -90,7 +110,7 @@ def _read(database: Path, query: str, parameters: tuple[Any, ...]) -> list[tuple
 
 
 class Airflow:
-    """The Airflow of a project, started as `make up` starts it, and spoken to through its API."""
+    """The Airflow of a project, started as `make up` starts it. Tests use its API."""
 
     def __init__(self, project: Project, lock: int) -> None:
         self.project = project
@@ -99,18 +119,18 @@ class Airflow:
 
     @contextmanager
     def started(self) -> Iterator[None]:
-        """Everything of Airflow; nothing of it runs afterwards."""
+        """Start all components of Airflow, and stop them afterwards."""
         env = self.project.env
-        with up.running(self.project.root, env, self.lock) as self.keeper:
-            assert up.wait_until_ready(self.keeper, env), up.log_path(env).read_text()
+        with server.running(self.project.root, env, self.lock) as self.keeper:
+            assert server.wait_until_ready(self.keeper, env), server.log_path(env).read_text()
             ((user, password),) = ensure_passwords(env).items()
             self.token = self.call("POST", "/auth/token", username=user, password=password)["access_token"]
             yield
 
     def call(self, method: str, path: str, **body: Any) -> Any:
-        """The API's answer; what it refuses is raised with its words.
+        """The API's answer. A refusal is raised with its text.
 
-        Two who write to SQLite metadata may hinder one another: Airflow then gives up, and another try succeeds.
+        Two writers may lock SQLite metadata against each other. Airflow then gives up, and a second try succeeds.
         """
         request = urllib.request.Request(ui_address(self.project.env) + path, method=method)
         request.add_header("Content-Type", "application/json")
@@ -131,7 +151,7 @@ class Airflow:
         self.call("PATCH", f"/api/v2/dags/{dag_id}", is_paused=is_paused)
 
     def trigger(self, logical_date: str | None, **conf: Any) -> str:
-        """Start a run as the UI does; gives its run id."""
+        """Trigger a run as the UI does. Returns its run id."""
         return self.call("POST", f"/api/v2/dags/{DAG_ID}/dagRuns", logical_date=logical_date, conf=conf)["dag_run_id"]
 
     def backfill(self, first: date, last: date, *options: str) -> None:
@@ -149,7 +169,7 @@ class Airflow:
         assert process.returncode == 0, output
 
     def forget_backfills(self) -> None:
-        """Airflow takes one backfill at a time, and half a minute to see that all runs of one have ended."""
+        """Cancel backfills whose runs have ended: Airflow allows one at a time, and completes it half a minute late."""
         for (number,) in self.project.metadata("select id from backfill where completed_at is null"):
             self.call("PUT", f"/api/v2/backfills/{number}/cancel")
 
@@ -160,7 +180,7 @@ class Airflow:
         self.call("POST", path, dag_run_id=run_id, dry_run=False, only_failed=False, **some)
 
     def fail(self, run_id: str) -> None:
-        """Mark a run as failed; Airflow then ends its tasks."""
+        """Mark a run as failed, so that Airflow ends its tasks."""
         self.call("PATCH", f"/api/v2/dags/{DAG_ID}/dagRuns/{run_id}", state="failed")
 
     def delete(self, run_id: str) -> None:
@@ -185,13 +205,13 @@ class Airflow:
         wait_until(lambda: all(self.state(run) in ENDED for run in runs), 1200, f"the end of {runs}")
 
     def log(self, run_id: str, task: str) -> str:
-        """What a task said in all its tries."""
+        """The log of all tries of a task."""
         folder = Path(self.project.env["AIRFLOW_HOME"]) / f"logs/dag_id={DAG_ID}/run_id={run_id}/task_id={task}"
         return "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.log")))
 
 
 def wait_until(true: Callable[[], Any], seconds: float = 600, words: str = "it") -> Any:
-    """Wait until something is so, and give it.
+    """Wait until a condition holds. Returns its value.
 
     Patience is for machines that do much else: whoever waits for the right thing waits no longer than it takes.
     """

@@ -30,7 +30,8 @@ from worlds import Warehouse, fresh_place
 from yardstick import Yardstick
 
 from growth.engines import Place
-from growth.language.models import LAYERS, tables
+from growth.language.tables import LAYERS, tables_of
+from growth.sources.contract import Source
 from growth.sources.synthetic.rows import Synthetic
 
 LAST_DAY = date(2026, 10, 31)
@@ -42,12 +43,12 @@ PARTS = ("landing", *LAYERS, "checks", "publish")
 PART_OF = {
     "generate": "landing",
     "publish": "publish",
-    **{table: layer for layer in LAYERS for table in tables(layer)},
+    **{table: layer for layer in LAYERS for table in tables_of(layer)},
     **{f"check_{layer}": "checks" for layer in LAYERS},
 }
 
 
-class Recent:
+class Recent(Source):
     """The last months of the invented company. The first batch brings the users and subscriptions from before, as far
     as they are heard of again."""
 

@@ -17,7 +17,7 @@ from worlds import Warehouse
 from growth.days import Days
 from growth.sources.mapped.files import Files
 from growth.warehouse import landing as warehouse
-from growth.warehouse.landing import prepare
+from growth.warehouse.schema import prepare
 
 MAPPINGS = Path(__file__).parents[1] / "include" / "sources"
 
@@ -33,7 +33,7 @@ def json_lines(calls: Iterable[Call]) -> bytes:
 
 
 def segment_logs(place: Path, calls: Iterable[Call], rng: Random | None = None, parts: int = 1) -> Path:
-    """Calls as Segment lays them into a bucket: by the UTC day of their receipt, in any order and several files."""
+    """Calls as Segment writes them to a bucket: by the UTC day of their receipt, in any order and several files."""
     days: dict[int, list[Call]] = defaultdict(list)
     for call in calls:
         received = datetime.fromisoformat(call["receivedAt"]).astimezone(UTC)

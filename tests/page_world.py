@@ -11,18 +11,18 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from airflow_home import ROOT, free_port, wait_until
+from parts import need
 from playwright.sync_api import Browser, Page, sync_playwright
 from worlds import Warehouse
 
-from growth.commands.up import ui_environment
-from growth.local_airflow.api import ensure_passwords, get_json
-from growth.local_airflow.environment import airflow_command, airflow_environment, prepare_airflow
+from growth.local_airflow.api import ensure_passwords, health_problem
+from growth.local_airflow.environment import airflow_command, prepare_airflow
+from growth.local_airflow.server import server_environment
 from growth.sources.synthetic.rows import Synthetic
 
 LAST_DAY = date(2026, 10, 31)
 DAILY = 8  # runs of a day each: what arrives late in them restates what was final
 
-CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -57,9 +57,8 @@ class Server:
             "AIRFLOW_CONN_GROWTH_WAREHOUSE": f'{{"conn_type": "sqlite", "host": "{warehouse}"}}',
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer",
-            "PORT": str(port),
         }
-        self.env = ui_environment(ROOT, airflow_environment(ROOT, base))
+        self.env = server_environment(ROOT, base, port)
         prepare_airflow(ROOT, self.env)
         self.passwords = ensure_passwords(self.env)
         self.log = home / "api-server.log"
@@ -79,7 +78,8 @@ class Server:
             )
         try:
             wait_until(
-                lambda: process.poll() is not None or get_json(f"{self.url}/api/v2/version"), words=str(self.log)
+                lambda: process.poll() is not None or health_problem(self.url, with_components=False) is None,
+                words=str(self.log),
             )
             assert process.poll() is None, self.log.read_text()
             yield
@@ -99,6 +99,6 @@ class Server:
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium, without a window."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=need("browser"), args=CHROMIUM_ARGUMENTS)
         yield browser
         browser.close()

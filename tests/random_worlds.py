@@ -1,4 +1,4 @@
-"""Random worlds: a few people, what arrives about them on a few days, in several versions, and a road through it.
+"""Random worlds: a few people, batches about them that change between runs, and a road, which is a sequence of runs.
 
 Everything is drawn from one random.Random, so that hypothesis can shrink a world and a seed can repeat one.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from worlds import Batches, Warehouse
+from worlds import Batches, Warehouse, end_lease
 
 from growth.engines import Connection, Place
 from growth.language.sql import Sql
@@ -28,12 +28,12 @@ Batch = dict[str, list[dict[str, Any]]]
 
 
 class Killed(BaseException):
-    """The process that ran a statement is gone."""
+    """The process was killed before a statement."""
 
 
 @dataclass
 class Step:
-    """One run of the road: the versions that batches have from then on, the days, and the statement that kills it."""
+    """One run of the road: the batches that change before it, its days, and the statement at which it is killed."""
 
     changes: dict[date, Batch]
     first: date
@@ -70,7 +70,7 @@ def random_world(rng: Random) -> World:
 
 
 def plain_worlds() -> list[World]:
-    """What random worlds meet seldom, each alone: the as-of day stays, or moves on and nothing else happens."""
+    """Situations that random worlds seldom reach, one in each world: only the as-of day moves, or it does not move."""
     start, soon, later = FIRST_DAY, FIRST_DAY + timedelta(days=10), FIRST_DAY + timedelta(days=14)
     much_later = FIRST_DAY + timedelta(days=140)
     ann = {"user_id": "ann", "signup_date": start.isoformat()}
@@ -136,7 +136,7 @@ def plain_worlds() -> list[World]:
 
 
 def _edited(rng: Random, day: date, batch: Batch) -> Batch:
-    """The batch with one row gone, one field of a row as another row has it, or another feature used."""
+    """The batch with one row removed, one field of a row changed, or another feature used."""
     edited = {table: [dict(row) for row in rows] for table, rows in batch.items()}
     features = [row for row in edited.get("raw_events", []) if row["feature_name"]]
     if features and rng.random() < 0.4:
@@ -156,7 +156,7 @@ def _edited(rng: Random, day: date, batch: Batch) -> Batch:
 
 def _batch(rng: Random, day: date) -> Batch:
     if rng.random() < 0.2:
-        # Somebody signs up and tries one feature after the other.
+        # A user signs up and tries one feature after the other.
         user = rng.choice(USERS)
         uses = [_event(rng, day) | {"user_id": user, "event_type": "feature_used"} for _ in range(rng.randint(2, 4))]
         uses = [use | {"feature_name": rng.choice(FEATURES), "event_timestamp": None} for use in uses]
@@ -167,7 +167,7 @@ def _batch(rng: Random, day: date) -> Batch:
         "raw_subscriptions": [_subscription(rng, day) for _ in range(rng.randint(0, 2))],
     }
     if rng.random() < 0.4:
-        # A day on which ids are linked, and visitors come who are not known.
+        # Ids are linked on this day, and unknown visitors come.
         batch["raw_links"] = [_link(rng, day) for _ in range(rng.randint(1, 3))]
         for event in batch["raw_events"]:
             event["anonymous_id"] = rng.choice(DEVICES)
@@ -223,7 +223,7 @@ def _subscription(rng: Random, day: date) -> dict[str, Any]:
 
 
 def _link(rng: Random, day: date) -> dict[str, Any]:
-    """A user on a device, two users who are one, two devices that are one, or an alias of either kind."""
+    """A user on a device, two ids of one user, two ids of one device, or an alias of either kind."""
     one, other = rng.choice(USERS), rng.choice(USERS)
     device = rng.choice(DEVICES)
     ids = rng.choice(
@@ -241,7 +241,7 @@ def _link(rng: Random, day: date) -> dict[str, Any]:
 
 
 class Mortal:
-    """A connection whose process dies before a given statement."""
+    """A connection whose process is killed before the statement of a given number."""
 
     def __init__(self, connection: Connection, killed_at: int) -> None:
         self._connection = connection
@@ -273,7 +273,7 @@ class Mortal:
         return _MortalCursor(self, self._connection.cursor())
 
     def rollback(self) -> None:
-        """Nobody is left to undo anything: the database does it when it is opened again."""
+        """A killed process rolls nothing back: the database does when it is opened again."""
 
 
 class _MortalCursor:
@@ -293,7 +293,7 @@ class _MortalCursor:
 
 
 def walk(world: World, place: Place | Path, sql: Sql) -> Warehouse:
-    """Take the road; in the end, land what has not been landed as it is now, and finish what was killed."""
+    """Take the road. At its end, land the batches that have changed since they landed, and finish a killed run."""
     source = Batches()
     warehouse = Warehouse(place, source, sql)
     stale: set[date] = set()
@@ -313,7 +313,7 @@ def walk(world: World, place: Place | Path, sql: Sql) -> Warehouse:
 
 
 def _run(warehouse: Warehouse, first: date, last: date, rebuild: bool = False, killed_at: int | None = None) -> bool:
-    """Whether the run came to its end."""
+    """Returns whether the run finished."""
     alive = warehouse.connection
     try:
         if killed_at is not None:
@@ -323,9 +323,8 @@ def _run(warehouse: Warehouse, first: date, last: date, rebuild: bool = False, k
     except Killed:
         alive.close()
         warehouse.connection = alive = warehouse.connect()
-        # The next run's claim finds that the run which holds the warehouse has ended.
-        if "lease" in warehouse.place.engine.tables(alive):
-            alive.execute("delete from lease")
+        if "work_lease" in warehouse.place.engine.tables(alive):
+            end_lease(alive)
         return False
     finally:
         warehouse.connection = alive

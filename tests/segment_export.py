@@ -1,4 +1,4 @@
-"""An export as Segment lays it into a bucket: any number of calls in gz JSON lines. `make bench` lands 5 million.
+"""An export as Segment writes it to a bucket: any number of calls in gz JSON lines. `make bench` lands 5 million.
 
 python tests/segment_export.py 5000000 /folder writes one; the same number of calls gives the same files.
 """
@@ -99,7 +99,8 @@ def land(place: Path, database: Path) -> None:
 
     from growth.days import Days
     from growth.sources.mapped.files import Files
-    from growth.warehouse.landing import land, prepare
+    from growth.warehouse.landing import land
+    from growth.warehouse.schema import prepare
 
     source = Files(Path(__file__).parents[1] / "include/sources/segment.yaml", place)
     w = Warehouse(database, source)

@@ -119,10 +119,10 @@ class Account:
         return self._tell("customer.subscription.deleted", when, now)
 
     def _tell(self, kind: str, when: int, about: dict[str, Any], previous: Any = None) -> dict[str, Any]:
-        told = event(kind, when, _collapsed(about), previous)
-        told["id"] += f"_{len(self.events)}"
-        self.events.append(told)
-        return told
+        made = event(kind, when, _collapsed(about), previous)
+        made["id"] += f"_{len(self.events)}"
+        self.events.append(made)
+        return made
 
 
 def _previous(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from airflow_home import DAG_ID, Airflow, copy_of_project, edit, free_port, wait
 from compose_file import environment, services
 
 from growth.commands.team import made_up_secrets
-from growth.local_airflow.api import ensure_passwords, find_dag, get_json
+from growth.local_airflow.api import NotReady, ensure_passwords, find_dag, health_problem
 from growth.local_airflow.keeper import kill_session
 
 BIN = Path(sys.executable).parent
@@ -221,11 +222,17 @@ class Team(Airflow):
         def parts_are_well() -> bool:
             for member in self.members.values():
                 assert member.service == "init" or member.is_running(), f"{member.name}: {member.output()}"
-            health = get_json(f"{address}/api/v2/monitor/health") or {}
-            return all((health.get(p) or {}).get("status") == "healthy" for p in ("scheduler", "dag_processor"))
+            return health_problem(address) is None
+
+        started = datetime.now(UTC)
+
+        def dag_is_there() -> bool:
+            with suppress(NotReady):
+                return bool(find_dag(address, self.project.env, DAG_ID, since=started))
+            return False
 
         wait_until(parts_are_well, START_SECONDS, "scheduler and DAG processor")
-        wait_until(lambda: find_dag(address, self.project.env, DAG_ID), START_SECONDS, "the DAG")
+        wait_until(dag_is_there, START_SECONDS, "the DAG")
         for worker in self.workers:
             wait_until(lambda worker=worker: " ready." in worker.output(), START_SECONDS, worker.name)
 

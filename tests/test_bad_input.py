@@ -8,7 +8,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -26,7 +25,7 @@ from growth.errors import UserError
 from growth.language import definitions
 from growth.sources import open_source
 from growth.sources.synthetic.rows import Synthetic
-from growth.warehouse.landing import connecting, plain_errors
+from growth.warehouse.scripts import connecting, plain_errors
 
 SCALE = "0.05"
 FIRST, LAST = date(2024, 11, 1), date(2024, 11, 20)
@@ -72,11 +71,11 @@ def make_run(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
             monkeypatch.delenv(name)
         for name, value in {"SAAS_GROWTH_SCALE": SCALE, "DAY": "", "FROM": "", "WAREHOUSE": "", **environment}.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", ["growth", "run"])
+        monkeypatch.chdir(project)
         monkeypatch.setattr(command_line, "ROOT", project)
-        monkeypatch.setattr(run, "_dags_test", no_airflow)
+        monkeypatch.setattr(run, "run_dag", no_airflow)
         monkeypatch.setattr(run, "prepare_airflow", prepared)
-        status = command_line.main()
+        status = command_line.main(["run"])
         return Answer(status, *capsys.readouterr())
 
     return call
@@ -111,11 +110,6 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"DAY": "yesterday"}, ["DAY is 'yesterday'", "give a date such as DAY=2026-10-31"]),
-        ({"DAY": "2026-02-30"}, ["DAY is '2026-02-30'", "give a date"]),
-        ({"DAY": "31.10.2026"}, ["DAY is '31.10.2026'", "give a date"]),
-        ({"DAY": " "}, ["DAY is ' '", "give a date"]),
-        ({"FROM": "2026-1-1"}, ["FROM is '2026-1-1'", "give a date such as FROM="]),
         ({"DAY": "0001-01-01"}, ["DAY=0001-01-01 lies before 2000-01-01", "give a later date"]),
         ({"FROM": "1999-12-31"}, ["FROM=1999-12-31 lies before 2000-01-01", "give a later date"]),
         (
@@ -135,12 +129,7 @@ def files(folder: Path) -> dict[str, bytes]:
         ({"SAAS_GROWTH_SOURCE": "relaxed"}, ["no source relaxed", "choose synthetic or a mapping", "relax"]),
         ({"SAAS_GROWTH_SOURCE": "../relax"}, ["no source ../relax", "choose"]),
         ({"SAAS_GROWTH_SOURCE": "relax"}, ["source relax reads files", "DATA=<folder>"]),
-        ({"SAAS_GROWTH_SCALE": "big"}, ["SAAS_GROWTH_SCALE", "number", "mend"]),
-        ({"SAAS_GROWTH_SCALE": "0,1"}, ["SAAS_GROWTH_SCALE", "number", "mend"]),
-        ({"SAAS_GROWTH_SCALE": "0"}, ["SAAS_GROWTH_SCALE lies above 0", "mend"]),
-        ({"SAAS_GROWTH_SCALE": "nan"}, ["SAAS_GROWTH_SCALE lies above 0", "mend"]),
-        ({"SAAS_GROWTH_SCALE": "1e9"}, ["SAAS_GROWTH_SCALE lies above 0 and up to 1000", "mend"]),
-        ({"SAAS_GROWTH_SEED": "one"}, ["SAAS_GROWTH_SEED is a whole number", "mend"]),
+        ({"SAAS_GROWTH_SEED": "one"}, ["SAAS_GROWTH_SEED is a whole number", "correct"]),
     ],
     ids=str,
 )
@@ -185,14 +174,13 @@ def test_the_last_day_is_the_last_whole_one_of_the_source_and_first_what_is_new(
     source = Synthetic(scale=float(SCALE))
     warehouse = sqlite_place(project / "data/saas_funnel.db")
 
-    def days(day: str = "", first: str = "") -> tuple[date, date]:
-        asked = run._asked({"DAY": day, "FROM": first}, date(2000, 1, 1))
-        return run._days(warehouse, source, asked)
+    def days(day: date | None = None, first: date | None = None) -> tuple[date, date]:
+        return run._days(warehouse, source, day, first)
 
     assert days() == (LAST + timedelta(days=1), TODAY - timedelta(days=1))
-    assert days(str(TODAY)) == (LAST + timedelta(days=1), TODAY)
-    assert days("2024-11-05") == (date(2024, 11, 5), date(2024, 11, 5))
-    assert days("2024-11-25", "2024-11-03") == (date(2024, 11, 3), date(2024, 11, 25))
+    assert days(TODAY) == (LAST + timedelta(days=1), TODAY)
+    assert days(date(2024, 11, 5)) == (date(2024, 11, 5), date(2024, 11, 5))
+    assert days(date(2024, 11, 25), date(2024, 11, 3)) == (date(2024, 11, 3), date(2024, 11, 25))
 
 
 # --- The warehouse
@@ -253,9 +241,9 @@ def test_a_name_that_airflow_would_misread_is_refused(make_run, project, charact
 @pytest.mark.parametrize(
     ("connection", "said"),
     [
-        ("mysql://server/x", ['{"conn_type": "sqlite", "host": "/folder/file.db"}', "mend it"]),
-        ("[]", ["is not of the form", "mend it"]),
-        ('{"conn_type": "sqlite"}', ["is not of the form", "mend it"]),
+        ("mysql://server/x", ['{"conn_type": "sqlite", "host": "/folder/file.db"}', "correct it"]),
+        ("[]", ["is not of the form", "correct it"]),
+        ('{"conn_type": "sqlite"}', ["is not of the form", "correct it"]),
         ('{"conn_type": "mysql", "host": "db"}', ["is of type mysql", "runs on sqlite, duckdb, postgres"]),
     ],
 )
@@ -348,27 +336,27 @@ def test_whoever_writes_or_checks_has_more_than_the_2_mb_of_cache_that_sqlite_gi
 
 def test_only_one_make_run_works_in_a_folder(make_run, project):
     (project / ".airflow").mkdir()
-    with run._alone(project / ".airflow/run.lock"):
+    with run.run_lock(project / ".airflow/run.lock"):
         sentence = refusal(make_run())
 
     assert sentence == "Another `make run` is at work in this folder: let it end first."
 
 
-def test_what_a_killed_make_run_held_is_taken_over_also_when_it_landed_nothing(tmp_path):
-    """Also where it was killed before its first batch: Airflow would wait for it for ever."""
+def test_the_lease_of_a_killed_make_run_is_deleted_also_when_it_landed_nothing(tmp_path):
+    """Airflow would believe for ever that it runs, and wait for it."""
     for number, landed in enumerate((False, True)):
         warehouse = Warehouse(tmp_path / f"{number}.db", Synthetic(scale=float(SCALE)))
         warehouse.run(FIRST)
         with warehouse.connection:
-            warehouse.connection.execute("insert into lease values (1, 'saas_growth', 'killed', 'make run')")
+            warehouse.connection.execute("insert into work_lease values (1, 'saas_growth', 'killed', 'make run')")
             if not landed:
                 warehouse.connection.execute("update run_state set as_of_date = null")
-        run._forget_killed_run(warehouse.place)
-        assert warehouse.query("select * from lease") == []
+        run._free_killed_run(warehouse.place)
+        assert warehouse.query("select * from work_lease") == []
         with warehouse.connection:
-            warehouse.connection.execute("insert into lease values (1, 'saas_growth', 'scheduled', null)")
-        run._forget_killed_run(warehouse.place)
-        assert warehouse.query("select run_id from lease") == [("scheduled",)]
+            warehouse.connection.execute("insert into work_lease values (1, 'saas_growth', 'scheduled', null)")
+        run._free_killed_run(warehouse.place)
+        assert warehouse.query("select run_id from work_lease") == [("scheduled",)]
         warehouse.connection.close()
 
 
@@ -403,79 +391,12 @@ def test_a_day_that_has_begun_is_run():
 # --- The definitions
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        ("within_days: 7", "withindays: 7", ["funnel.steps.2.withindays: is no key that is known there"]),
-        ("  sentence: The account", "  sentense: The account", ["funnel.steps.1.sentense", "no key that is known"]),
-        ("any_of: [activated]", "any_of: [activatd]", ["funnel step activated names activatd", "allowed are visit"]),
-        ("of: signup", "of: sign_up", ["funnel: step activated counts its days from sign_up, which is no step before"]),
-        ("within_days: 7", "within_days: 0", ["steps.2.within_days: input should be greater than or equal to 1"]),
-        ("within_days: 7", "within_days: -7", ["funnel.steps.2.within_days"]),
-        ("within_days: 7", "within_days: soon", ["funnel.steps.2.within_days", "valid integer"]),
-        ("within_days: 7", "within_days: 1000000", ["funnel.steps.2.within_days", "less than or equal to 10000"]),
-        ("cohort_by: first_visit", "cohort_by: firstvisit", ["funnel.cohort_by", "'first_visit' or 'signup'"]),
-        ("{points: 40, target: 20}", "{points: 41, target: 20}", ["health: the points add up to 101, not to 100"]),
-        ("{points: 40, target: 20}", "{points: 40, target: 29}", ["nobody is active on 29 of 28 days"]),
-        ("{points: 25, target: 4}", "{points: 25, target: 7}", ["health.features.target: there are only 6 features"]),
-        ("Starter: 0.4", "Starter: 1.4", ["health.plan.share.Starter", "less than or equal to 1"]),
-        ("Starter: 0.4", "Startr: 0.4", ["health.plan.share names Startr", "allowed are Starter, Pro, Enterprise"]),
-        ("from_score: 60", "from_score: 20", ["health: the statuses go from the highest from_score down to 0"]),
-        ("weeks: 4", "weeks: 5", ["upsell_ready.weeks: 5 weeks are longer than health.window_days"]),
-        ('earliest_date: "2000-01-01"', "earliest_date: soon", ["quality.earliest_date"]),
-        ("max_rejected_rate: 0.05", "max_rejected_rate: 5", ["quality.max_rejected_rate", "less than or equal to 1"]),
-        ("plans: [Starter, Pro, Enterprise, Other]", "plans: []", ["subscriptions.plans", "at least 1 item"]),
-        ("types: [visit,", "types: [visit, visit,", ["events.types: visit stands there twice"]),
-        ("types: [visit,", "types: [it's,", ["events.types.0", "pattern"]),
-        ("  people: visitors", "  people: cohort_month", ["funnel: cohort_month is a column already"]),
-        ("quality:", "qality:", ["qality: is no key that is known there", "(and 1 more)"]),
-        ("at_risk:\n", "at_risk: [\n", ["line", "are not YAML", "mend that line"]),
-    ],
-)
-def test_definitions_that_cannot_be_used_say_which_word_and_why(tmp_path, old, new, said):
-    text = definitions.PATH.read_text(encoding="utf-8")
-    assert old in text
-    path = tmp_path / "definitions.yaml"
-    path.write_text(text.replace(old, new, 1), encoding="utf-8")
-
-    with pytest.raises(UserError) as caught:
-        definitions.load(path)
-
-    sentence = one_sentence(str(caught.value))
-    assert str(path) in sentence
-    assert "mend" in sentence
-    for words in said:
-        assert words in sentence
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (None, ["cannot be read (No such file or directory): restore the file"]),
-        (b"", ["the whole file", "mend it and run again"]),
-        (b"\xff\xfe", ["are not YAML", "mend"]),
-        (b"[]", ["the whole file", "mend it and run again"]),
-        (b"just text", ["the whole file", "mend it and run again"]),
-        (b"\0", ["are not YAML", "mend"]),
-    ],
-)
-def test_a_dictionary_that_cannot_be_read_is_named(tmp_path, content, said):
-    path = tmp_path / "definitions.yaml"
-    if content is not None:
-        path.write_bytes(content)
-
-    with pytest.raises(UserError) as caught:
-        definitions.load(path)
-
-    for words in (str(path), *said):
-        assert words in one_sentence(str(caught.value))
-
-
 def test_definitions_without_any_one_key_are_refused(tmp_path):
     whole = yaml.safe_load(definitions.PATH.read_text(encoding="utf-8"))
     path = tmp_path / "definitions.yaml"
     missed = 0
-    for word in whole:
+    # The entries below `words` have names of their own choice; all other keys are fixed.
+    for word in whole.keys() - {"words"}:
         for key in whole[word]:
             content = json.loads(json.dumps(whole))
             del content[word][key]
@@ -517,7 +438,7 @@ def test_files_that_cannot_be_read_are_named_and_nothing_lands(make_run, project
     assert files(project) == before
 
 
-def test_a_folder_of_data_is_read_from_where_the_project_lies(make_run, project):
+def test_a_folder_of_data_is_relative_to_the_current_one(make_run, project):
     sentence = refusal(make_run(SAAS_GROWTH_SOURCE="relax", SAAS_GROWTH_SOURCE_PATH="data/none"))
 
     assert f"There is no folder {project}/data/none" in sentence

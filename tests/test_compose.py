@@ -18,16 +18,16 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import parts
 import pytest
-import servers
 import yaml
 from airflow_home import free_port, wait_until
 from compose_file import FILE, PROJECT, ROOT, compose, environment, interpolated, services
 
 from growth.commands import team
-from growth.commands.up import ui_environment
 from growth.errors import UserError
 from growth.local_airflow.environment import _defaults, airflow_environment
+from growth.local_airflow.server import server_environment
 
 SECRETS = team.made_up_secrets()
 CONNECTION = '{"conn_type": "postgres", "host": "db.example"}'
@@ -259,7 +259,7 @@ def test_make_secrets_fills_in_the_example(tmp_path, capsys):
     assert len(base64.urlsafe_b64decode(made["FERNET_KEY"])) == 32
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
     assert not [secret for secret in (made[name] for name in SECRETS) if secret in capsys.readouterr().out]
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists, and services may have been started with its secrets: edit it"):
         team.make_secrets(tmp_path)
 
 
@@ -301,8 +301,8 @@ def redis_is_healthy(port: int, **shell: str) -> bool:
     return not subprocess.run(["sh", "-c", script], env=env, check=False, capture_output=True).returncode
 
 
+@pytest.mark.needs("server programs")
 def test_redis_answers_those_who_know_the_password_and_keeps_what_it_was_told(tmp_path):
-    servers.redis_url()
     port, env = free_port(), {"PATH": "/usr/bin:/bin", **environment("redis", **SECRETS)}
     with redis(tmp_path, port, **SECRETS) as process:
         wait_until(lambda: redis_is_healthy(port, **SECRETS), 20, "Redis")
@@ -317,6 +317,7 @@ def test_redis_answers_those_who_know_the_password_and_keeps_what_it_was_told(tm
         assert found.stdout.strip() == b"1"
 
 
+@pytest.mark.needs("server programs")
 def test_redis_does_not_start_without_a_password(tmp_path):
     with redis(tmp_path, free_port()) as process:
         _, said = process.communicate(timeout=20)
@@ -327,9 +328,10 @@ def test_redis_does_not_start_without_a_password(tmp_path):
 # --- Databases
 
 
+@pytest.mark.needs("PostgreSQL", "server programs")
 @pytest.mark.parametrize("name", ["metadata", "warehouse"])
 def test_a_database_is_healthy_when_it_answers(name):
-    address = urlsplit(servers.postgres_url())
+    address = urlsplit(parts.need("PostgreSQL"))
     kind, *command = services()[name]["healthcheck"]["test"]
     assert kind == "CMD"
     env = services()[name]["environment"]
@@ -418,14 +420,16 @@ def test_the_operator_s_source_reaches_the_workers():
 
 def test_the_port_published_is_the_one_that_airflow_listens_on_and_prints():
     service = services(PORT="8085")["airflow"]
-    env = ui_environment(ROOT, environment("airflow", PORT="8085"))
+    # The command `up` reads its port from this variable.
+    container = environment("airflow", PORT="8085")
+    env = server_environment(ROOT, container, int(container["PORT"]))
     assert service["ports"] == [f"127.0.0.1:{env['AIRFLOW__API__PORT']}:{env['AIRFLOW__API__PORT']}"]
     assert env["AIRFLOW__API__HOST"] == "0.0.0.0"
     assert env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:8085/execution/"
     assert "http://127.0.0.1:8085'" in service["healthcheck"]["test"][-1]
 
 
-def test_the_healthcheck_fails_where_nothing_answers():
+def test_the_healthcheck_fails_with_the_reason_where_nothing_answers():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
     _, _, *arguments = services(PORT=port)["airflow"]["healthcheck"]["test"]
@@ -436,7 +440,9 @@ def test_the_healthcheck_fails_where_nothing_answers():
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (1, "")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"http://127.0.0.1:{port}/api/v2/monitor/health does not answer (")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_it_starts_what_make_up_starts():

@@ -18,9 +18,9 @@ from worlds import Warehouse, default_sql, sqlite_place
 
 from growth.days import Days, days_of_run
 from growth.errors import UserError
-from growth.language import models
+from growth.language import tables
 from growth.sources.synthetic.rows import Synthetic
-from growth.warehouse.landing import Refused
+from growth.warehouse.scripts import Refused
 from growth.warehouse.verify import verify
 
 # --- What it consists of
@@ -60,26 +60,13 @@ def test_the_dag_files_import_quickly(parsed):
     assert not parsed["pandas"], "parsing imports pandas, half a second for every task"
 
 
-LONG_SCRIPT = """
-from growth.operators import ScriptOperator
-hook = ScriptOperator(task_id="long", sql="").get_db_hook()
-script = f"select 'a; b' in ({', '.join(['1'] * 20_000)}) as found; -- one; two\\nselect 2;\\n"
-print("FOUND", hook.run(script, split_statements=True, return_last=False, handler=lambda cursor: cursor.fetchall()))
-"""
-
-
-def test_a_task_takes_a_script_of_any_length(project: Project) -> None:
-    done = subprocess.run([sys.executable, "-c", LONG_SCRIPT], env=project.env, capture_output=True, text=True)
-    assert "FOUND [[(0,)], [(2,)]]" in done.stdout, done.stderr
-
-
 def test_each_table_has_a_task_with_its_name_and_its_description(parsed):
-    tables = [table for layer in models.LAYERS for table in models.tables(layer)]
-    checks = [f"check_{layer}" for layer in models.LAYERS]
-    assert set(parsed["tasks"]) == {"claim", "generate", "publish", *checks, *tables}
-    for table in tables:
-        assert models.doc(table) in parsed["tasks"][table]["doc"]
-        assert models.doc(table).splitlines()[0]
+    checks = [f"check_{layer}" for layer in tables.LAYERS]
+    described = default_sql().tables
+    assert set(parsed["tasks"]) == {"claim", "generate", "publish", *checks, *described}
+    for name, table in described.items():
+        assert table.sentence in parsed["tasks"][name]["doc"]
+        assert f"grain: {', '.join(table.grain)}" in parsed["tasks"][name]["doc"]
 
 
 def test_each_layer_waits_for_the_checks_of_the_one_above(parsed):
@@ -91,15 +78,17 @@ def test_each_layer_waits_for_the_checks_of_the_one_above(parsed):
         ["int_id_links"],
         ["int_identities"],
         ["check_identity"],
-        models.tables("staging"),
+        tables.tables_of("staging"),
         ["check_staging"],
-        [t for t in models.tables("intermediate") if t != "int_user_engagement_totals"],
-        ["int_user_engagement_totals"],
-        ["check_intermediate"],
-        models.tables("marts"),
-        ["check_marts"],
-        ["publish"],
+        [t for t in tables.tables_of("intermediate") if t != "int_user_engagement_totals"],
     ):
+        for task in step:
+            assert above[task] == done, task
+        done |= set(step)
+    # Within a layer a table waits for those that it reads, not for the others.
+    assert above["int_user_engagement_totals"] == done - set(tables.tables_of("intermediate")) | {"int_user_engagement"}
+    for step in (["check_intermediate"], tables.tables_of("marts"), ["check_marts"], ["publish"]):
+        done |= set(tables.tables_of("intermediate"))
         for task in step:
             assert above[task] == done, task
         done |= set(step)
@@ -202,34 +191,36 @@ def connection(warehouse) -> sqlite3.Connection:
 
 
 def holder(connection: sqlite3.Connection) -> str | None:
-    return next((run for (run,) in connection.execute("select run_id from lease")), None)
+    return next((run for (run,) in connection.execute("select run_id from work_lease")), None)
 
 
 def test_a_run_holds_the_warehouse_until_it_has_ended(operators, connection):
-    operators.hold(connection, context("one"))
+    operators.acquire_lease(connection, context("one"))
     assert holder(connection) == "one"
-    operators.hold(connection, context("one", one="running"))
+    operators.acquire_lease(connection, context("one", one="running"))
     with pytest.raises(Refused, match="held by run one of saas_growth"):
-        operators.hold(connection, context("other", one="running", other="running"))
+        operators.acquire_lease(connection, context("other", one="running", other="running"))
     assert holder(connection) == "one"
 
 
 @pytest.mark.parametrize("state", ["success", "failed", "queued", "unknown to Airflow"])
-def test_who_does_not_run_any_more_is_relieved(operators, connection, state):
-    operators.hold(connection, context("one"))
+def test_a_run_that_has_ended_loses_its_lease(operators, connection, state):
+    operators.acquire_lease(connection, context("one"))
     states = {} if state == "unknown to Airflow" else {"one": state}
-    operators.hold(connection, context("other", other="running", **states))
+    operators.acquire_lease(connection, context("other", other="running", **states))
     assert holder(connection) == "other"
 
 
 @pytest.mark.parametrize(("mine", "of_holder", "lock"), [(None, "make run", "run.lock"), ("make run", None, "up.lock")])
-def test_who_was_stopped_in_the_middle_is_relieved(operators, connection, monkeypatch, tmp_path, mine, of_holder, lock):
-    """Airflow says for ever that it is running; nobody is there who holds the lock of make run, or of make up."""
+def test_a_run_that_was_stopped_in_the_middle_loses_its_lease(
+    operators, connection, monkeypatch, tmp_path, mine, of_holder, lock
+):
+    """Airflow says forever that it is running, but no process holds the lock of make run, or of make up."""
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
     monkeypatch.setattr(operators, "HELD_BY", mine)
-    operators.hold(connection, context("one"))
+    operators.acquire_lease(connection, context("one"))
     with connection:
-        connection.execute("update lease set held_by = ?", (of_holder,))
+        connection.execute("update work_lease set held_by = ?", (of_holder,))
     other = context("other", one="running", other="running")
 
     assert not operators.free_of_others(connection, other), "another Airflow, which keeps no locks here"
@@ -240,7 +231,7 @@ def test_who_was_stopped_in_the_middle_is_relieved(operators, connection, monkey
 
 
 def test_a_run_that_waits_writes_nothing(operators, connection, monkeypatch):
-    operators.hold(connection, context("one"))
+    operators.acquire_lease(connection, context("one"))
     monkeypatch.setattr(operators, "connect", lambda: sqlite3.connect(path_of(connection)))
     with closing(sqlite3.connect(path_of(connection))) as writer:
         writer.execute("begin immediate")
@@ -293,8 +284,8 @@ def people_read(project: Project) -> dict[str, list[tuple[Any, ...]]]:
 def whole_runs(tmp_path_factory: pytest.TempPathFactory, project: Project) -> dict[str, WholeRun]:
     """The same run twice, the second time with a check of the marts that nothing can pass."""
     strict = Project(tmp_path_factory.mktemp("strict") / "project")
-    check = strict.root / "include/sql/checks/dim_user_health__knows_nobody.sql"
-    check.write_text("-- Nobody is known.\nselect user_id, health_status from next__dim_user_health\n")
+    check = strict.root / "include/sql/marts/dim_user_health/checks/knows_nobody.sql"
+    check.write_text("-- No user is known.\nselect user_id from {{ next_rows('dim_user_health') }} as n\n")
     for each in (project, strict):
         warehouse = Warehouse(each.warehouse, Synthetic(scale=0.05))
         warehouse.run(FIRST_DAY - timedelta(days=40), FIRST_DAY - timedelta(days=1))
@@ -320,6 +311,6 @@ def test_a_red_check_ends_the_run_and_leaves_what_people_read(whole_runs):
     assert run.tasks["dim_user_health"] == ("success", 1)
     assert run.tasks["check_marts"] == ("failed", 1), "it is not tried again"
     assert run.tasks["publish"] == ("upstream_failed", 0)
-    assert "dim_user_health__knows_nobody: Nobody is known." in run.output
+    assert "dim_user_health__knows_nobody: No user is known." in run.output
     assert people_read(run.project) == run.before
     assert run.project.ask("select published_date from run_state") == [((FIRST_DAY - timedelta(days=1)).isoformat(),)]

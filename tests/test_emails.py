@@ -1,4 +1,4 @@
-"""What becomes of e-mail addresses before they reach a table."""
+"""Keeping, hashing and dropping e-mail addresses before they reach a table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from growth.days import Days
 from growth.emails import chosen
 from growth.errors import UserError
 from growth.warehouse import pipeline
-from growth.warehouse.landing import land, prepare
+from growth.warehouse.landing import land
+from growth.warehouse.schema import prepare
 
 DAY = date(2026, 1, 31)
 ADDRESS = "Ada@Example.com"

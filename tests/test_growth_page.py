@@ -21,6 +21,8 @@ from airflow_home import ROOT
 from page_probe import Probe
 from page_world import two_years
 
+from growth.language import definitions
+from growth.language.tables import load_tables
 from growth.local_airflow.environment import airflow_environment, prepare_airflow
 
 pytestmark = pytest.mark.slow
@@ -131,7 +133,7 @@ def test_a_token_that_is_none_opens_nothing(page: Probe) -> None:
 
 def test_who_is_refused_is_told_what_to_do(page: Probe) -> None:
     assert "your session is over: reload the whole page and log in again" in page.get("/health", None).text
-    assert "those who may read the DAG saas_growth" in page.get("/health", "nobody").text
+    assert "needs the right to read the DAG saas_growth" in page.get("/health", "nobody").text
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/at-risk.csv", "/nothing"])
@@ -363,6 +365,21 @@ def test_there_is_a_table_and_a_label_for_each_chart(page: Probe) -> None:
             assert section.count("<tr>") > 1
 
 
+def test_words_are_explained_by_the_descriptions_of_their_columns(page: Probe) -> None:
+    tables = load_tables(definitions.load())
+    for path, table, column in (
+        ("/", "dim_user_health", "is_at_risk"),
+        ("/funnel", "fct_acquisition_funnel", "activation_to_paid_rate"),
+        ("/retention", "fct_engagement_cohorts", "retention_rate"),
+        ("/active-users", "fct_active_users", "stickiness"),
+        ("/health?list=upsell-ready", "dim_user_health", "upsell_reason"),
+        ("/health", "stg_users", "email"),
+        ("/data-quality", "rejects", "reject_reason"),
+    ):
+        sentence = tables[table].columns[column].sentence.replace("`", "")
+        assert f'title="{sentence}"' in html.unescape(page.get(path, "editor").text), (path, column)
+
+
 def test_links_and_forms_keep_what_was_asked_for(page: Probe) -> None:
     text = page.get("/retention?from=2025-03&to=2025-08").text
     assert 'href="funnel?from=2025-03&amp;to=2025-08"' in text
@@ -373,7 +390,7 @@ def test_links_and_forms_keep_what_was_asked_for(page: Probe) -> None:
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("/funnel?from=2025-13", "The filter from is '2025-13', which is no month: write it like 2026-10."),
+        ("/funnel?from=2025-13", "The filter from is '2025-13', which is not a month: write it like 2026-10."),
         ("/funnel?from=2026-02&to=2026-01", "swap them"),
         ("/funnel?source=" + "x" * 201, "longer than 200 characters"),
         ("/health?sort=password", "cannot be sorted by 'password'"),
@@ -455,8 +472,8 @@ def test_a_failed_run_is_announced_and_what_is_shown_is_older(app: Probe, small:
     app.connect(connection_to(copy))
     assert 'class="banner' not in app.get("/").text
     with closing(sqlite3.connect(copy)) as connection, connection:
-        connection.execute("insert into scope_batches values ('2026-11-01')")
-        connection.execute("insert into lease (only, dag_id, run_id) values (1, 'saas_growth', 'tomorrow')")
+        connection.execute("insert into work_scope_batches values ('2026-11-01')")
+        connection.execute("insert into work_lease (only, dag_id, run_id) values (1, 'saas_growth', 'tomorrow')")
         connection.execute("update run_state set as_of_date = '2026-11-01'")
     said = words_of(app.get("/").text)
     assert "Rows up to 2026-11-01 have arrived and are not published" in said
@@ -467,7 +484,7 @@ def test_a_failed_run_is_announced_and_what_is_shown_is_older(app: Probe, small:
             " ('saas_growth', 'tomorrow', 'stg_users__emails_look_like_emails', 'warn', 1)"
         )
     said = words_of(app.get("/retention").text)
-    assert "The last run failed 1 of its checks and has published nothing: what is shown is as of 2026-10-31" in said
+    assert "The last run failed 1 of its checks and has published nothing: this page is as of 2026-10-31" in said
     assert "while rows up to 2026-11-01 have arrived" in said
     checks = words_of(app.get("/data-quality").text)
     assert "tomorrow, which has not published: 0 passed, 1 warned, 1 failed" in checks
@@ -480,11 +497,11 @@ def test_no_page_can_write_and_none_sees_half_of_a_publish(small: Path) -> None:
 import json, sqlite3, sys
 from growth.ui.warehouse import reading
 with reading() as reader:
-    before = reader.row("state")
+    before = reader.row("page/state")
     writer = sqlite3.connect(sys.argv[1])
     with writer:
         writer.execute("update run_state set published_date = '2030-01-01'")
-    assert reader.row("state") == before
+    assert reader.row("page/state") == before
     for statement in ("create table t (a)", "drop table run_state", "pragma query_only = off", "drop table run_state"):
         try:
             reader._connection.execute(statement)
@@ -517,7 +534,7 @@ def test_steps_of_the_dictionary_are_the_steps_of_the_page(
     app.connect(connection_to(copy))
     answer = app.get("/funnel")
     assert answer.status == 503
-    assert "has not the tables that the definitions speak of" in answer.text
+    assert "lacks tables that the definitions name" in answer.text
 
 
 # --- What a task pays

@@ -13,7 +13,7 @@ import pytest
 from page_world import Server, chromium, two_years
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.needs("browser")]
 
 PAGES = {
     "Overview": ["months"],

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import re
 from math import sqrt
+from pathlib import Path
 
+import jinja2
 import plotly.graph_objects as go
 import pytest
 
+from growth.commands.render import render
 from growth.language import definitions
-from growth.language.models import SQL_FOLDER
-from growth.ui import figures, filters, queries
+from growth.language.queries import allowed, query_names, query_text, shapes
+from growth.language.sql import Sql
+from growth.language.tables import SQL_FOLDER
+from growth.ui import figures, filters
 from growth.ui.filters import BadRequest, Filters
 from growth.ui.intervals import Z, rate
 from growth.ui.pages import PAGES, health, retention
+from growth.ui.parts import Table
+from growth.ui.terms import Term
 
-WORDS = definitions.load()
+SQL = Sql(definitions.load())
 
 
 # --- Intervals
@@ -54,7 +61,7 @@ def test_without_a_period_the_last_twelve_months_are_meant() -> None:
     months = [f"{year}-{month:02}-01" for year in (2025, 2026) for month in range(1, 13)]
     assert Filters().within(months) == Filters(since="2026-01-01", until="2026-12-01")
     assert Filters(until="2025-06-01").within(months).since == "2025-01-01"
-    assert Filters().within([]).bound["since"] == "0000-00-00"
+    assert Filters().within([]).parameters["since"] == "0000-00-00"
 
 
 def test_a_link_keeps_what_was_asked_for_and_escapes_it() -> None:
@@ -82,37 +89,82 @@ def test_a_pattern_means_its_signs() -> None:
 # --- SQL
 
 
-@pytest.mark.parametrize("name", queries.names())
+@pytest.mark.parametrize("name", query_names())
 def test_a_query_has_a_sentence_and_binds_what_a_request_says(name: str) -> None:
-    text = (SQL_FOLDER / "page" / f"{name}.sql").read_text(encoding="utf-8")
+    text = (SQL_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
     assert re.match(r"-- [A-Z].*[.:,]\n", text)
-    # What a template writes into the SQL: words of the dictionary, columns from the code, parameters.
+    # A template writes words of the dictionary, macros, variables with allowed values, and texts of its own.
+    own = ["db", "definitions", "raw_tables", *re.findall(r"\{% (?:set|for) (\w+)", text), *allowed(name)]
     for written in re.findall(r"\{\{(.*?)\}\}", text):
-        assert re.match(
-            r" (db\.|definitions\.|step\b|people\b|channel\b|days\b|reason\b|flag\b|sort\b|in_order\b|'|',)", written
-        ), written
-    made = queries.Queries(WORDS, "sqlite")
-    for shape in queries.SHAPES.get(name, [{}]):
-        assert not re.search(r"\{|\}", made.text(name, **shape))
+        assert re.match(rf" ({'|'.join(own)})\b| [',]", written), written
+    for shape in shapes(name):
+        assert not re.search(r"\{|\}", query_text(SQL, name, **shape))
 
 
-def test_each_query_is_asked_by_some_page() -> None:
-    folder = queries.FOLDER.parents[2] / "plugins/growth/ui"
-    code = "\n".join(path.read_text(encoding="utf-8") for path in folder.rglob("*.py"))
-    assert [n for n in queries.names() if f'"{n}"' not in code and f'"{n.removesuffix("s")}"' not in code] == []
+def test_a_query_refuses_values_that_its_file_does_not_allow() -> None:
+    for variables in ({"flag": "user_id"}, {"sort": "1; drop table run_state"}, {"colour": "red"}, {"counted": "yes"}):
+        with pytest.raises(ValueError, match="the query page/user_list has no"):
+            query_text(SQL, "page/user_list", **variables)
+
+
+def test_the_shapes_of_a_query_have_every_value_of_every_variable() -> None:
+    for name in query_names():
+        for variable, values in allowed(name).items():
+            assert {shape[variable] for shape in shapes(name)} == set(values), (name, variable)
+
+
+def test_no_query_is_left_that_nothing_asks() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in (SQL_FOLDER.parents[1] / "plugins").rglob("*.py"))
+    assert [name for name in query_names() if f'"{name}"' not in code] == []
+
+
+def test_no_python_of_pages_and_commands_holds_sql() -> None:
+    plugins = SQL_FOLDER.parents[1] / "plugins"
+    held = {
+        path.name: found
+        for folder in ("growth/ui", "growth/commands")
+        for path in (plugins / folder).rglob("*.py")
+        if path.name != "run.py"
+        if (found := re.findall(r"\"(?:select|insert|delete|update) [^\"']*", path.read_text(encoding="utf-8")))
+    }
+    assert held == {}
 
 
 def test_pages_read_marts_and_what_belongs_to_a_run_but_no_events() -> None:
-    allowed = {
+    can_be_read = {
         "fct_acquisition_funnel", "fct_acquisition_funnel_by_channel", "fct_engagement_cohorts", "fct_active_users",
-        "dim_user_health", "stg_users", "rejects", "raw_batches", "restatements", "check_results", "run_state", "lease",
-        "scope_batches", "listed",
+        "dim_user_health", "stg_users", "rejects", "raw_batches", "restatements", "check_results", "run_state",
+        "work_lease", "work_scope_batches", "listed",
     }  # fmt: skip
-    made = queries.Queries(WORDS, "sqlite")
-    for name in queries.names():
-        for shape in queries.SHAPES.get(name, [{}]):
-            assert set(re.findall(r"\b(?:from|join) (\w+)", made.text(name, **shape))) <= allowed, name
-    assert {table for page in PAGES for table in page.TABLES} <= allowed
+    for name in query_names():
+        for shape in shapes(name) if name.startswith("page/") else []:
+            assert set(re.findall(r"\b(?:from|join) (\w+)", query_text(SQL, name, **shape))) <= can_be_read, name
+    assert {table for page in PAGES for table in page.TABLES} <= can_be_read
+
+
+def test_the_linter_gets_every_query_and_each_form_of_it_once(tmp_path: Path) -> None:
+    render(tmp_path, ["sqlite", "postgres"])
+    written = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "sqlite").iterdir()}
+    assert {name.replace("/", "__") for name in query_names()} <= {name.rpartition("_")[0] for name in written}
+    others = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "postgres").iterdir()}
+    assert "page__active_months_0.sql" in others
+    assert [name for name, text in others.items() if written.get(name) == text] == []
+
+
+# --- Explanations
+
+
+def test_a_header_shows_its_sentence_to_a_mouse_and_to_a_keyboard_as_text() -> None:
+    folder = SQL_FOLDER.parents[1] / "plugins/growth/ui/templates"
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["figure"] = str
+    draw = environment.get_template("parts.html.jinja").module.rows_of
+    headers = ["month", Term("rate"), Term("size", 'Users who "signed up" in <month>.')]
+    drawn = draw(Table(headers, [["2026-01", "1", "2"]]), "Caption")
+    assert '<abbr tabindex="0" title="Users who &#34;signed up&#34; in &lt;month&gt;.">size</abbr>' in drawn
+    assert drawn.count("<abbr") == 1
 
 
 # --- Figures

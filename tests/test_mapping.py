@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -15,10 +16,12 @@ import pandas as pd
 import pytest
 from pyarrow import Table
 from pyarrow.parquet import write_table
+from test_files import USERS, sentence_of
 
 from growth.errors import UserError
+from growth.language import definitions
 from growth.language.raw import RAW_COLUMNS, UNMAPPED
-from growth.sources import absolute_places, open_source, places_of
+from growth.sources import absolute_locations, locations_of, open_source
 from growth.sources.mapped.files import Files
 from growth.sources.mapped.mapping import load
 from growth.sources.mapped.moments import moment_reader
@@ -399,6 +402,53 @@ def test_the_day_in_the_name_of_a_file(tmp_path, pattern, path):
     assert [(row["batch_date"], row["source_file"]) for row in found] == [("2025-01-02", path)]
 
 
+# --- Lists of the dictionary
+
+
+def dictionary(**lists: dict[str, Any]) -> definitions.Definitions:
+    """The shipped dictionary with other lists: section={list: values}."""
+    content = definitions.load().model_dump(mode="json", exclude_none=True)
+    return definitions.Definitions.model_validate(
+        {name: section | lists.get(name, {}) for name, section in content.items()}
+    )
+
+
+def test_a_condition_may_take_its_texts_from_a_list_of_the_dictionary(tmp_path):
+    folder = tmp_path / "place"
+    folder.mkdir()
+    rows = [{**ROW, "id": name, "what": name} for name in ("api", "billing", "active", "frozen")]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = dictionary(features={"names": ["billing", "dashboard", "reports", "export"]})
+
+    def kept(condition: str) -> list[str]:
+        path = written(tmp_path, f"where: [{{column: what, {condition}}}]\nfeeds: [{FEED}]")
+        return [row["user_id"] for row in frames(Files(path, folder, words))["raw_users"]]
+
+    assert kept("in: {dictionary: features.names}") == ["billing"]
+    assert kept("not_in: {dictionary: features.names}") == ["api", "active", "frozen"]
+    assert kept("in: {dictionary: subscriptions.statuses}") == ["active"]
+
+
+def test_a_feature_that_is_new_in_the_dictionary_needs_no_change_of_a_shipped_mapping(tmp_path):
+    features = [*definitions.load().features.names, "billing"]
+    words = dictionary(features={"names": features})
+    sources = Path(__file__).parents[1] / "include" / "sources"
+    at = "2025-01-02T10:00:00Z"
+    day = tmp_path / "segment-logs" / "source" / "1735776000000"
+    day.mkdir(parents=True)
+    call = {"type": "track", "event": "Feature Used", "messageId": "1", "userId": "u", "receivedAt": at}
+    day.joinpath("1.gz").write_bytes(gzip.compress(json.dumps({**call, "properties": {"feature": "billing"}}).encode()))
+    (tmp_path / "events").mkdir()
+    event = {"event_type": "feature used", "event_time": at, "server_upload_time": at, "uuid": "1", "user_id": "u"}
+    (tmp_path / "events" / "1.json").write_text(json.dumps({**event, "event_properties": {"feature": "billing"}}))
+
+    for name in ("segment", "amplitude"):
+        (landed,) = frames(Files(sources / f"{name}.yaml", tmp_path, words))["raw_events"]
+        assert (landed["event_type"], landed["feature_name"]) == ("feature_used", "billing")
+        before = frames(Files(sources / f"{name}.yaml", tmp_path))["raw_events"]
+        assert [row["event_type"] for row in before] == {"segment": [], "amplitude": ["daily_active"]}[name]
+
+
 # --- Mappings that cannot be used
 
 FEED = "{table: raw_users, columns: {user_id: id}}"
@@ -407,8 +457,8 @@ FEED = "{table: raw_users, columns: {user_id: id}}"
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"feeds: [{FEED}, {FEED}]", ["files[0]", "feeds[1] feeds raw_users twice", "give that a where"]),
-        ("feeds: [{table: raw_users, unmapped: true, columns: {user_id: id}}]", ["feeds[0].unmapped: no feed before"]),
+        (f"feeds: [{FEED}, {FEED}]", ["files.0", "feeds.1 feeds raw_users twice", "give that a where"]),
+        ("feeds: [{table: raw_users, unmapped: true, columns: {user_id: id}}]", ["feeds.0.unmapped: no feed before"]),
         ("feeds: [{table: raw_users, event: what, columns: {user_id: id}}]", ["event and rules go together"]),
         ("feeds: [{table: raw_users, event: a, rules: [{event: b, type: c}], columns: {user_id: id}}]", ["use where"]),
         (
@@ -418,14 +468,22 @@ FEED = "{table: raw_users, columns: {user_id: id}}"
         ),
         (
             "feeds: [{table: raw_events, event: a, rules: [{event: b, typ: c}], columns: {event_id: a}}]",
-            ["files[0].feeds[0].rules[0].typ is not a known key", "event, feature, type, where"],
+            ["files.0.feeds.0.rules.0.typ: is not a known key", "event, feature, type, where"],
         ),
-        (f"where: [{{column: a, is: b}}]\nfeeds: [{FEED}]", ["files[0].where[0].is", "equals, exists, in, not, not_"]),
-        (f"where: [{{column: a}}]\nfeeds: [{FEED}]", ["files[0].where[0]", "exactly one of equals, not, in, not_in"]),
-        (f"where: [{{column: a, in: []}}]\nfeeds: [{FEED}]", ["where[0].in", "a list of texts"]),
-        (f"where: [{{column: a, exists: perhaps}}]\nfeeds: [{FEED}]", ["where[0].exists must be true or false"]),
+        (f"where: [{{column: a, is: b}}]\nfeeds: [{FEED}]", ["files.0.where.0.is", "equals, exists, in, not, not_"]),
+        (f"where: [{{column: a}}]\nfeeds: [{FEED}]", ["files.0.where.0", "exactly one of equals, not, in, not_in"]),
+        (f"where: [{{column: a, in: []}}]\nfeeds: [{FEED}]", ["where.0.in", "a list of texts"]),
+        (
+            f"where: [{{column: a, in: {{dictionary: features.name}}}}]\nfeeds: [{FEED}]",
+            ["where.0.in", "the dictionary has no list 'features.name'", "use one of events.types, features.names"],
+        ),
+        (f"where: [{{column: a, in: {{words: features.names}}}}]\nfeeds: [{FEED}]", ["{dictionary: features.names}"]),
+        (f"where: [{{column: a, exists: perhaps}}]\nfeeds: [{FEED}]", ["where.0.exists: must be true or false"]),
         ("feeds: [{table: raw_users, columns: {user_id: {column: [a, [b]]}}}]", ["user_id.column", "list its keys"]),
-        ("feeds: [{table: raw_users, columns: {user_id: {first: []}}}]", ["user_id.first must have an entry"]),
+        (
+            "feeds: [{table: raw_users, columns: {user_id: {first: []}}}]",
+            ["user_id.first: list should have at least 1 item"],
+        ),
         ("feeds: [{table: raw_users, columns: {user_id: {column: a, otherwise: b}}}]", ["otherwise goes with values"]),
         (f"fields: {{a: {{first: [b, a]}}}}\nfeeds: [{FEED}]", ["fields.a is made from itself"]),
         (f"fields: {{a: {{column: b}}, b: {{column: a}}}}\nfeeds: [{FEED}]", ["fields.a is made from itself"]),
@@ -435,9 +493,9 @@ FEED = "{table: raw_users, columns: {user_id: id}}"
         (f"dates: {{at: {{either: [b]}}}}\nfeeds: [{FEED}]", ["'b' is read as a date", "add its format to dates"]),
         (f"dates: {{at: {{either: [at], format: iso}}}}\nfeeds: [{FEED}]", ["dates.at"]),
         (f"dates: {{at: {{column: b}}}}\nfeeds: [{FEED}]", ["dates.at", "say its format"]),
-        (f"format: xml\nfeeds: [{FEED}]", ["files[0].format must be 'csv', 'json_lines', 'json' or 'parquet'"]),
+        (f"format: xml\nfeeds: [{FEED}]", ["files.0.format: must be 'csv', 'json_lines', 'json' or 'parquet'"]),
         (f"format: csv\nrecords: a\nfeeds: [{FEED}]", ["records goes with format json, not csv"]),
-        (f"no_file: ignore\nfeeds: [{FEED}]", ["files[0].no_file must be 'empty_day' or 'error'"]),
+        (f"no_file: ignore\nfeeds: [{FEED}]", ["files.0.no_file: must be 'empty_day' or 'error'"]),
     ],
 )
 def test_a_mapping_that_cannot_be_used_says_where_and_what_is_allowed(tmp_path, text, said):
@@ -447,11 +505,86 @@ def test_a_mapping_that_cannot_be_used_says_where_and_what_is_allowed(tmp_path, 
         load(path)
 
     sentence = str(caught.value)
-    assert sentence.startswith(f"The mapping {path} cannot be used: ")
-    assert sentence.endswith(".")
+    assert sentence.startswith(f"{path}: ")
+    assert sentence.endswith("; correct it and run again.")
     assert len(sentence.splitlines()) == 1
     for words in said:
         assert words in sentence
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "    arrival:",
+            "    arival:",
+            ["files.0.arival: is not a known key", "arrival, dates, feeds"],
+        ),
+        ("    arrival: created", "", ["files.0: arrival is missing"]),
+        ("files:", "fils:", ["fils: is not a known key", "use one of files"]),
+        (
+            "- table: raw_users",
+            "- tabel: raw_users",
+            ["files.0.feeds.0.tabel: is not a known key", "table, unmapped"],
+        ),
+        ("raw_users", "raw_user", ["files.0.feeds.0", "'raw_user' is no raw table", "raw_subscriptions"]),
+        ("utm_source:", "utm_sorce:", ["feeds.0", "raw_users has no column 'utm_sorce'", "utm_source"]),
+        ("event_type:", "plan_name:", ["feeds.1", "raw_events has no column 'plan_name'", "event_type"]),
+        ("          user_id: id\n          signup", "          signup", ["feeds.0", "raw_users needs its user_id"]),
+        ("{constant: signup}", "{const: signup}", ["feeds.1.columns.event_type.const: is not a known key", "constant"]),
+        ("{constant: signup}", "{constant: a, column: id}", ["feeds.1.columns.event_type", "exactly one of column"]),
+        ("{constant: signup}", "{}", ["feeds.1.columns.event_type", "exactly one of column"]),
+        ("{constant: signup}", "{constant: a, lower: true}", ["columns.event_type", "values and lower"]),
+        ("{constant: signup}", "", ["feeds.1.columns.event_type.column: is empty"]),
+        ("{constant: signup}", "[signup]", ["feeds.1.columns.event_type: must be keys with values", "constant"]),
+        ("lower: true", "lower: maybe", ["utm_source.lower: must be true or false"]),
+        ("{SEM: search_ads}", "SEM", ["utm_source.values: must be keys with values"]),
+        ("signup-{id}", "signup-{id!r}", ["feeds.1.columns.event_id.template", "column names in braces"]),
+        ("signup-{id}", "signup-{id:>9}", ["feeds.1.columns.event_id.template", "column names in braces"]),
+        ("signup-{id}", "signup-{}", ["feeds.1.columns.event_id.template", "column names in braces"]),
+        ("signup-{id}", "signup-{id", ["feeds.1.columns.event_id.template"]),
+        ("signup-{id}", "signup", ["feeds.1.columns.event_id.template", "use constant"]),
+        ("{day: created}", "{day: id}", ["files.0", "'id' is read as a date", "dates"]),
+        ("{moment: created}", "{moment: mail}", ["files.0", "'mail' is read as a date", "dates"]),
+        ("arrival: created", "arrival: id", ["files.0", "'id' is read as a date", "dates"]),
+        ("FORMAT", "iso8601", ["files.0.dates.created", "'iso8601'", "epoch_seconds", "strptime"]),
+        ("FORMAT", '"%d-%m"', ["files.0.dates.created", "'%d-%m'", "whole date"]),
+        ("FORMAT", '"%Y-%m-%d %Y"', ["files.0.dates.created", "whole date"]),
+        ("FORMAT", '"%Y-%m-%d %Z"', ["files.0.dates.created", "whole date"]),
+        ("PATTERN", "/data/*.csv", ["files.0", "'/data/*.csv' must stay below the folder"]),
+        ("PATTERN", "../*.csv", ["files.0", "'../*.csv' must stay below the folder"]),
+        ("PATTERN", '"a**/*.csv"', ["files.0", "'a**/*.csv'"]),
+        ("PATTERN", '""', ["files.0.pattern: is empty"]),
+        ("    arrival: created", "    arrival: created\n    arrival: id", ["line 5", "the key 'arrival' stands twice"]),
+        ("{day: created}", "{day: created", ["is not YAML at line"]),
+        ("{day: created}", "\x01", ["not YAML"]),
+        (USERS, "", ["the whole file: must be keys with values", "files"]),
+        (USERS, "files: []", ["files: list should have at least 1 item"]),
+        (USERS, "files: {}", ["files: must be a list"]),
+        (USERS, "files: [users.csv]", ["files.0: must be keys with values", "arrival, dates, feeds, fields"]),
+    ],
+)
+def test_a_mistake_in_a_mapping_of_columns_says_where_and_what_is_allowed(tmp_path, old, new, said):
+    assert USERS.count(old)
+    path = tmp_path / "shop.yaml"
+    text = USERS.replace(old, new, 1).replace("PATTERN", '"*.csv"').replace("FORMAT", "iso")
+    path.write_text(text, encoding="utf-8")
+
+    sentence = sentence_of(lambda: load(path))
+
+    for words in (str(path), *said):
+        assert words in sentence
+
+
+def test_a_mapping_file_that_cannot_be_read_is_named(tmp_path):
+    latin = tmp_path / "latin.yaml"
+    latin.write_bytes(b"files: \xe9")
+
+    assert f"{tmp_path / 'shop.yaml'} cannot be read (No such file or directory)" in sentence_of(
+        lambda: load(tmp_path / "shop.yaml")
+    )
+    assert f"{latin} is not UTF-8 at byte 7" in sentence_of(lambda: load(latin))
+    assert f"{tmp_path} cannot be read" in sentence_of(lambda: load(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -477,7 +610,7 @@ def test_how_much_a_file_may_grow_is_a_number(tmp_path):
     path = written(tmp_path, f"feeds: [{FEED}]")
     path.write_text(path.read_text() + "\nmax_growth: much\n")
 
-    with pytest.raises(UserError, match="max_growth must be a whole number"):
+    with pytest.raises(UserError, match="max_growth: must be a whole number"):
         load(path)
 
 
@@ -518,13 +651,13 @@ def test_several_sources_are_one_whose_files_are_told_apart(tmp_path):
 
 def test_where_several_sources_are(tmp_path):
     names = ["segment", "stripe"]
-    assert places_of("/a,b", names) == {"segment": "/a,b", "stripe": "/a,b"}
-    assert places_of("stripe=s3://x/y=z,segment=/a,b", names) == {"stripe": "s3://x/y=z", "segment": "/a,b"}
-    assert absolute_places("stripe=s3://x,segment=a", names, tmp_path) == f"stripe=s3://x,segment={tmp_path}/a"
-    assert absolute_places("a", names, tmp_path) == f"{tmp_path}/a"
-    assert absolute_places("s3://x/y", names, tmp_path) == "s3://x/y"
+    assert locations_of("/a,b", names) == {"segment": "/a,b", "stripe": "/a,b"}
+    assert locations_of("stripe=s3://x/y=z,segment=/a,b", names) == {"stripe": "s3://x/y=z", "segment": "/a,b"}
+    assert absolute_locations("stripe=s3://x,segment=a", names, tmp_path) == f"stripe=s3://x,segment={tmp_path}/a"
+    assert absolute_locations("a", names, tmp_path) == f"{tmp_path}/a"
+    assert absolute_locations("s3://x/y", names, tmp_path) == "s3://x/y"
     with pytest.raises(UserError, match="say segment=<place>,stripe=<place>"):
-        places_of("x,segment=/a", names)
+        locations_of("x,segment=/a", names)
 
 
 def test_the_name_of_a_source_costs_no_large_import(tmp_path):

@@ -1,4 +1,4 @@
-"""The SQL files: what their headers and select lists say, what names promise, and that every check can fail."""
+"""The tables' folders: what their descriptions say, what their queries read and give, and that every check can fail."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import jinja2
 import pytest
-from worlds import Warehouse, WithDevices, default_sql
+import yaml
+from worlds import Warehouse, WithDevices, changed_definitions, default_sql
 
 from growth.language import definitions
-from growth.language.models import LAYERS, SQL_FOLDER, Model, model_files, read_header, select_list
-from growth.language.sql import Check
+from growth.language.definitions import Definitions
+from growth.language.sql import Check, Sql
+from growth.language.tables import LAYERS, SQL_FOLDER, Table, load_table, reads, table_folders
 from growth.sources.synthetic.rows import WORLD_START
 
-MODELS = default_sql().models
-CHECKS = {check.name: check for layer in LAYERS for check in default_sql().checks(layer)}
-CHECKS_OF_ALL = {check.name: check for layer in LAYERS for check in default_sql().checks(layer, whole=True)}
+TABLES = default_sql().tables
+CHECKS = {check.name: check for table in TABLES for check in default_sql().checks(table)}
+CHECKS_OF_ALL = {check.name: check for table in TABLES for check in default_sql().checks(table, whole=True)}
 """The same of whole tables, as a first load asks them."""
 
 PUBLISHED = date(2026, 9, 30)
@@ -56,58 +59,136 @@ def built(published: Warehouse) -> Iterator[sqlite3.Connection]:
     warehouse.connection.close()
 
 
-def each_model() -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("model", [pytest.param(model, id=model.name) for model in MODELS])
+def each_table() -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("table", [pytest.param(table, id=name) for name, table in TABLES.items()])
 
 
-# --- Headers and select lists are read ---
+# --- Descriptions ---
+
+
+def described(folder: Path, text: str) -> Table:
+    """A table whose description is this text."""
+    target = folder / "marts" / "fct_some"
+    target.mkdir(parents=True)
+    (target / "table.yaml").write_text(text)
+    return load_table(target, definitions.load())
+
+
+SOME = """
+sentence: How many.
+grain: [day]
+partition: [day]
+words: [funnel]
+columns:
+  day: {type: integer, unit: day number, sentence: The day.}
+  {% for step in definitions.funnel.steps %}
+  {{ step.people }}: {type: integer, unit: people, sentence: People.}
+  {% endfor %}
+"""
+
+
+def test_the_dictionary_makes_columns_of_a_description(tmp_path: Path) -> None:
+    assert list(described(tmp_path, SOME).columns) == ["day", "visitors", "signups", "activated", "paid"]
 
 
 @pytest.mark.parametrize(
-    ("query", "columns"),
+    ("old", "new", "said"),
     [
-        ("select a, b from t", ("a", "b")),
-        ("select t.a, u.b as c from t join u using (k)", ("a", "c")),
-        ("SELECT a,\n    b\nFROM t WHERE a IN (SELECT x FROM y)", ("a", "b")),
-        ("with x as (select p, q from t), y as (select r from x) select r as s from y", ("s",)),
-        ("select a from t union all select b from u", ("b",)),
-        ("select coalesce(a, max(b, (c + d) * 2)) as e, f from t", ("e", "f")),
-        ("select (select max(x), min(y) from u) as most, b from t", ("most", "b")),
-        ("select row_number() over (partition by a, b order by c) as place from t", ("place",)),
-        ("select case when a in (1, 2) then 'x, y' else 'from t' end as word, b from t", ("word", "b")),
-        ("select 'it''s, from -- here' as text, b from t", ("text", "b")),
-        ("select a, -- from here, and there\n    b -- select c\nfrom t", ("a", "b")),
-        ("select 'a (b' as opened, ')' as closed, c from t", ("opened", "closed", "c")),
-        ("select from_day, selected, a as from_where from t", ("from_day", "selected", "from_where")),
-        ("select distinct a, b from t", ("a", "b")),
-        ("select 1 as one, 'x' as two", ("one", "two")),
-        ("select a from (select b, c from t) as s where exists (select 1 from u)", ("a",)),
+        ("grain: [day]", "grain: [days]", "days is no column of it"),
+        ("grain: [day]", "grain: [day]\nindexes: [[users]]", "users is no column of it"),
+        ("type: integer, unit: day", "type: int, unit: day", "columns.day.type"),
+        ("type: integer, unit: day number, ", "type: integer, ", "columns.day.unit"),
+        ("sentence: How many.", "sentense: How many.", "sentense"),
+        ("step.people }}", "step.persons }}", "persons"),
     ],
 )
-def test_select_list(query: str, columns: tuple[str, ...]) -> None:
-    assert select_list(query) == columns
+def test_a_description_that_cannot_be_meant_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in SOME
+    with pytest.raises(Exception, match=said):
+        described(tmp_path, SOME.replace(old, new))
 
 
-def test_a_header_is_its_sentences_and_its_keys() -> None:
-    header = read_header(
-        "-- One row: the first, and\n-- the last.\n-- grain: a, b\n-- indexes: c; d, e\n-- words: funnel\n"
-        "select a -- scope: x\n-- scope: y\nfrom t\n"
-    )
-    assert header.sentence == "One row: the first, and the last."
-    assert header.keys == {"grain": "a, b", "indexes": "c; d, e", "words": "funnel"}
-    assert header.names("grain") == ("a", "b")
-    assert header.names("scope") == ()
+@each_table()
+def test_a_table_has_a_sentence_a_grain_and_a_partition(table: Table) -> None:
+    assert re.fullmatch(r"[A-Z][^.]+\.", table.sentence)
+    assert set(table.grain) <= set(table.key)
+    assert table.partition
 
 
-def test_a_file_without_comments_has_an_empty_header() -> None:
-    header = read_header("select a from t -- grain: a")
-    assert (header.sentence, header.keys) == ("", {})
+ACTIVE_ON_DAYS = """
+funnel:
+  sentence: Steps.
+  cohort_by: signup
+  steps:
+    - {name: signup, sentence: "", people: signups, noun: signup, any_of: [signup], or_user_date: [signup_date]}
+    - {name: habit, sentence: "", people: habits, noun: habit, active_days: {days: 2, window_days: 7}}
+identity: {sentence: "", anonymous_rows: components, max_users: 3, no_ids: []}
+"""
 
 
-def test_select_lists_are_what_the_engine_makes_of_the_queries(published: Warehouse) -> None:
-    for model in MODELS:
-        cursor = published.connection.execute(default_sql()._queries[model.name])
-        assert tuple(column[0] for column in cursor.description) == model.columns, model.name
+def forms(words: Definitions, table: str, seen: Table) -> list[str]:
+    """The query of a table with another description, as each engine gets it, of rows in scope and of all."""
+    found = []
+    for engine in ("sqlite", "duckdb", "postgres"):
+        sql = Sql(words, engine)
+        sql.table = lambda name: seen  # type: ignore[method-assign]
+        found += [sql.query(table, whole) for whole in (False, True)]
+    return found
+
+
+@each_table()
+def test_a_query_reads_the_words_that_its_table_names_and_no_others(table: Table) -> None:
+    """A word that a query read without its description naming it would not count for the table's fingerprint."""
+    dictionaries = [definitions.load(), changed_definitions(**yaml.safe_load(ACTIVE_ON_DAYS))]
+    for words in dictionaries:
+        assert all(forms(words, table.name, table))
+    for word in table.words:
+        without = table.model_copy(update={"words": tuple(w for w in table.words if w != word)})
+        with pytest.raises(jinja2.UndefinedError):
+            [forms(words, table.name, without) for words in dictionaries]
+
+
+# --- Queries ---
+
+
+def test_a_query_gives_the_columns_that_its_description_names(published: Warehouse) -> None:
+    for name, table in TABLES.items():
+        cursor = published.connection.execute(default_sql().query(name))
+        assert [column[0] for column in cursor.description] == list(table.columns), name
+
+
+def tables_read(connection: sqlite3.Connection, query: str) -> set[str]:
+    """The tables of the warehouse that SQLite reads for a query."""
+    read: set[str] = set()
+
+    def authorize(action: int, table: str | None, *_: object) -> int:
+        if action == sqlite3.SQLITE_READ and table in TABLES:
+            read.add(table)
+        return sqlite3.SQLITE_OK
+
+    connection.set_authorizer(authorize)
+    try:
+        connection.execute(f"explain {query}")
+    finally:
+        connection.set_authorizer(None)
+    return read
+
+
+@each_table()
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_table_reads_the_layers_above_and_what_comes_before_it(
+    table: Table, whole: bool, published: Warehouse
+) -> None:
+    """Promise 7. The order of the tasks, and what a new definition recomputes, follow from what the text names."""
+    query = tables_read(published.connection, default_sql().query(table.name, whole))
+    scope = tables_read(published.connection, default_sql().scope(table.name, whole)) - {table.name}
+    order = list(table_folders())
+    for other in query | scope:
+        assert LAYERS.index(TABLES[other].layer) <= LAYERS.index(table.layer)
+        assert order.index(other) < order.index(table.name)
+        assert other in reads(table.name)
+    assert table.layer != "marts" or not any(TABLES[other].layer == "marts" for other in query)
+    assert query or table.layer in ("identity", "staging")
 
 
 # --- Files ---
@@ -140,69 +221,20 @@ def test_dialect_stands_in_the_engines_alone() -> None:
         r"\b(strftime|julianday|unixepoch|date_trunc|datetime|glob|json_\w+|ifnull|iif|pragma|rowid|group_concat|string_agg)\b"
         r"|::|\binsert or\b|\bcreate temp\b|\bbegin\b|\bcommit\b|\bdate\("
     )
-    for path in sql_files("staging", "intermediate", "marts", "checks", "scope", "run", "page"):
-        assert not dialect.search(re.sub(r"\bdb\.\w+", "", code(path))), path
+    for path in sql_files("raw", *LAYERS, "run", "page"):
+        assert not dialect.search(re.sub(r"\bdb\.\w+|\{[{%].*?[%}]\}", "", code(path))), path
     assert dialect.search(code(SQL_FOLDER / "engines" / "sqlite.sql"))
-
-
-def test_no_model_file_is_longer_than_100_lines() -> None:
-    lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in sql_files(*LAYERS)}
-    assert len(lengths) > len(MODELS)
-    assert {name: lines for name, lines in lengths.items() if lines > 100} == {}
-
-
-@each_model()
-def test_a_model_has_a_sentence_and_a_grain(model: Model) -> None:
-    assert re.fullmatch(r"[A-Z][^.]+\.", model.header.sentence)
-    assert model.grain
-    assert set(model.grain) <= set(model.key)
-
-
-@each_model()
-def test_a_header_names_columns_that_the_table_has(model: Model) -> None:
-    named = {*model.grain, *model.scope, *model.changes, *(column for index in model.indexes for column in index)}
-    assert named <= set(model.columns)
-    assert model.scope
-
-
-@each_model()
-def test_a_model_names_the_words_that_it_uses(model: Model) -> None:
-    shipped = definitions.load()
-    known = {*definitions.Definitions.model_fields, *(step.name for step in shipped.funnel.steps)}
-    words = model.header.names("words")
-    assert words
-    assert set(words) <= known
-
-
-@each_model()
-def test_a_model_names_the_words_whose_numbers_stand_in_its_file(model: Model) -> None:
-    """What a header calls its words is what the file reads from the dictionary, and the macros that it uses."""
-    text = model_files()[model.name].read_text(encoding="utf-8")
-    used = {*re.findall(r"definitions\.(\w+)", text)} | ({"active"} if "words.is_active" in text else set())
-    assert used <= set(model.header.names("words"))
-
-
-@each_model()
-def test_a_model_reads_only_the_layers_above_it(model: Model) -> None:
-    """Promise 7."""
-    above = LAYERS[: LAYERS.index(model.layer)]
-    said = re.sub(r"'[^']*'", "", default_sql()._queries[model.name])
-    read = [other for other in MODELS if re.search(rf"\b(?:from|join)\s+{other.name}\b", said)]
-    # Who is behind an id follows from the links of its layer, how many were active from who was.
-    above = (*above, model.layer) if model.name in ("int_identities", "int_user_engagement_totals") else above
-    assert [other.name for other in read if other.layer not in above] == []
-    assert read or model.layer in ("identity", "staging")
 
 
 # --- Names and values ---
 
 
-@each_model()
-def test_values_have_the_types_that_names_promise(model: Model, published: Warehouse) -> None:
-    for column, kind in model.types.items():
-        found = {row[0] for row in published.query(f"select distinct typeof({column}) from {model.name}")}
+@each_table()
+def test_values_have_the_types_of_their_columns(table: Table, published: Warehouse) -> None:
+    for column, kind in table.types.items():
+        found = {row[0] for row in published.query(f"select distinct typeof({column}) from {table.name}")}
         assert found - {"null"} == {kind}, column
-        assert column not in model.grain or "null" not in found, column
+        assert column not in table.grain or "null" not in found, column
 
 
 FORMS = {
@@ -212,10 +244,10 @@ FORMS = {
 }
 
 
-@each_model()
-def test_values_have_the_forms_that_names_promise(model: Model, published: Warehouse) -> None:
-    for column in model.columns:
-        values = {row[0] for row in published.query(f"select distinct {column} from {model.name}")} - {None}
+@each_table()
+def test_values_have_the_forms_that_names_promise(table: Table, published: Warehouse) -> None:
+    for column in table.columns:
+        values = {row[0] for row in published.query(f"select distinct {column} from {table.name}")} - {None}
         for name, form in FORMS.items():
             if re.search(name, column):
                 assert [v for v in values if not re.fullmatch(form, v)] == [], column
@@ -226,15 +258,15 @@ def test_values_have_the_forms_that_names_promise(model: Model, published: Wareh
             assert all(0 <= v <= 1 for v in values), column
         if column.endswith("_score"):
             assert all(0 <= v <= 100 for v in values), column
-        if model.types[column] == "integer" and not re.search(r"_(ms|day)$", column):
+        if table.types[column] == "integer" and not re.search(r"_(ms|day)$", column):
             assert min(values, default=0) >= 0, column
 
 
-@each_model()
-def test_what_looks_like_a_moment_or_a_day_is_named_as_such(model: Model, published: Warehouse) -> None:
-    for column in (c for c, kind in model.types.items() if kind == "text"):
+@each_table()
+def test_what_looks_like_a_moment_or_a_day_is_named_as_such(table: Table, published: Warehouse) -> None:
+    for column in (c for c, kind in table.types.items() if kind == "text"):
         values = [
-            row[0] for row in published.query(f"select distinct {column} from {model.name}") if row[0] is not None
+            row[0] for row in published.query(f"select distinct {column} from {table.name}") if row[0] is not None
         ]
         looks = {form for form in (FORMS["_at$"], FORMS["_(date|on)$"]) if any(re.fullmatch(form, v) for v in values)}
         if looks:
@@ -247,17 +279,17 @@ def test_numbers_are_named_for_what_they_are() -> None:
     number = re.compile(
         r"^(is|has)_\w+$|^(\w+_)?[a-z]+s(_since_\w+|_used|_observed|_\d+d)?$|_(size|day|ms|latest_ms|row)$"
     )
-    for model in MODELS:
-        for column, kind in model.types.items():
-            assert kind != "integer" or column in people or number.search(column), f"{model.name}.{column}"
+    for table in TABLES.values():
+        for column, kind in table.types.items():
+            assert kind != "integer" or column in people or number.search(column), f"{table.name}.{column}"
 
 
-@each_model()
-def test_a_day_as_a_number_is_the_day_of_its_date(model: Model, published: Warehouse) -> None:
+@each_table()
+def test_a_day_as_a_number_is_the_day_of_its_date(table: Table, published: Warehouse) -> None:
     for column in (
-        c for c in model.columns if c.endswith("_day") and c.removesuffix("_day") + "_date" in model.columns
+        c for c in table.columns if c.endswith("_day") and c.removesuffix("_day") + "_date" in table.columns
     ):
-        dates = published.query(f"select distinct {column.removesuffix('_day')}_date, {column} from {model.name}")
+        dates = published.query(f"select distinct {column.removesuffix('_day')}_date, {column} from {table.name}")
         assert dates
         epoch = date(1970, 1, 1).toordinal()
         assert [d for d, n in dates if d and date.fromisoformat(d).toordinal() - epoch != n] == [], column
@@ -279,29 +311,13 @@ def test_the_columns_that_queries_rely_on_are_there(table: str, published: Wareh
     assert published.query(f"select {CONTRACT[table]} from {table} limit 1")
 
 
-@pytest.mark.parametrize(
-    ("table", "row"),
-    [
-        ("fct_acquisition_funnel", "cohort_month"),
-        ("fct_engagement_cohorts", "cohort_month || activity_month"),
-        ("fct_active_users", "activity_date"),
-        ("dim_user_health", "user_id"),
-    ],
-)
-def test_a_mart_has_one_row_for_each(table: str, row: str, published: Warehouse) -> None:
-    ((rows, keys),) = published.query(f"select count(*), count(distinct {row}) from {table}")
-    assert rows == keys > 0
-
-
 # --- Checks ---
 
 
 def test_every_check_belongs_to_a_table_and_is_run_with_it() -> None:
-    assert sorted(CHECKS) == sorted(path.stem for path in sql_files("checks"))
-    assert {name.partition("__")[0] for name in CHECKS} == set(model_files())
-    for layer in LAYERS:
-        for check in default_sql().checks(layer):
-            assert model_files()[check.name.partition("__")[0]].parent.name == layer
+    files = [path for layer in LAYERS for path in (SQL_FOLDER / layer).glob("*/checks/*.sql")]
+    assert sorted(CHECKS) == sorted(f"{path.parents[1].name}__{path.stem}" for path in files)
+    assert {name.partition("__")[0] for name in CHECKS} == set(TABLES)
 
 
 @pytest.mark.parametrize("check", [pytest.param(check, id=name) for name, check in CHECKS.items()])
@@ -321,13 +337,13 @@ FUNNEL, CHANNELS = "fct_acquisition_funnel", "fct_acquisition_funnel_by_channel"
 COHORTS, HEALTH = "fct_engagement_cohorts", "dim_user_health"
 ACTIVE = "fct_active_users"
 
-KEYS = {model.name: ", ".join(model.key) for model in MODELS}
-SCOPES = {model.name: ", ".join(model.scope) for model in MODELS}
+KEYS = {table.name: ", ".join(table.key) for table in TABLES.values()}
+SCOPES = {table.name: ", ".join(table.partition) for table in TABLES.values()}
 
 
 def one(table: str, where: str = "1 = 1") -> str:
     """The condition that picks one row of a table, of those that the run has computed."""
-    scope = f"({SCOPES[table]}) in (select {SCOPES[table]} from scope__{table})"
+    scope = f"({SCOPES[table]}) in (select {SCOPES[table]} from work_scope__{table})"
     return f"where ({KEYS[table]}) = (select {KEYS[table]} from {table} where {scope} and {where} limit 1)"
 
 
@@ -354,13 +370,13 @@ def empty(table: str, *columns: str) -> list[list[str]]:
 
 def blank(table: str, column: str) -> list[str]:
     script = [loose(table), f"update temp.{table} set {column} = ' ' {one(table)}"]
-    return [*script, f"insert into scope__{table} values (' ')"] if column == SCOPES[table] else script
+    return [*script, f"insert into work_scope__{table} values (' ')"] if column == SCOPES[table] else script
 
 
 def build(table: str, change: str, where: str = "1 = 1") -> list[str]:
     """Changes one row of a mart that is built aside."""
-    some = f"select {KEYS[table]} from building__{table} where {where} limit 1"
-    return [f"update building__{table} set {change} where ({KEYS[table]}) in ({some})"]
+    some = f"select {KEYS[table]} from work_building__{table} where {where} limit 1"
+    return [f"update work_building__{table} set {change} where ({KEYS[table]}) in ({some})"]
 
 
 # For each check, each way to break what it claims, as a script that spoils the built warehouse.
@@ -436,14 +452,14 @@ PLANTED: dict[str, list[list[str]]] = {
     "stg_subscriptions__belong_to_a_user": [spoil(SUBSCRIPTIONS, "user_id = 'nobody'")],
     "rejects__every_row_is_accounted_for": [
         ["update raw_batches set rows_landed = rows_landed + 1"],
-        lose(EVENTS, "batch_date in (select batch_date from scope_batches)"),
+        lose(EVENTS, "batch_date in (select batch_date from work_scope_batches)"),
         lose("rejects"),
-        ["insert into rejects select 'raw_users', batch_date, 'x', 1, 'x', '{}' from scope_batches"],
+        ["insert into rejects select 'raw_users', batch_date, 'x', 1, 'x', '{}' from work_scope_batches"],
     ],
     "rejects__share_is_within_limit": [
         [
             "insert into rejects select 'raw_users', batch_date, 'x', value, 'x', '{}'"
-            " from scope_batches, json_each('[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]')"
+            " from work_scope_batches, json_each('[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]')"
         ]
     ],
     "int_funnel_steps__every_user_has_signed_up": [
@@ -485,7 +501,7 @@ PLANTED: dict[str, list[list[str]]] = {
     ],
     "fct_acquisition_funnel__everybody_is_in_one_cohort": [
         build(FUNNEL, "visitors = visitors + 1"),
-        [f"delete from building__{FUNNEL}"],
+        [f"delete from work_building__{FUNNEL}"],
     ],
     "fct_acquisition_funnel__no_step_exceeds_the_one_before": [
         build(FUNNEL, "signups = visitors + 1"),
@@ -499,7 +515,7 @@ PLANTED: dict[str, list[list[str]]] = {
     ],
     "fct_acquisition_funnel_by_channel__adds_up_to_the_total": [
         *(build(CHANNELS, f"{people} = {people} + 1") for people in ("visitors", "signups", "activated", "paid")),
-        [f"delete from building__{CHANNELS}"],
+        [f"delete from work_building__{CHANNELS}"],
     ],
     "fct_engagement_cohorts__active_users_are_members": [
         build(COHORTS, change, "active_users > 1")
@@ -516,7 +532,7 @@ PLANTED: dict[str, list[list[str]]] = {
         )
     ],
     "fct_engagement_cohorts__has_every_month": [
-        [f"delete from building__{COHORTS} where months_since_signup = 5"],
+        [f"delete from work_building__{COHORTS} where months_since_signup = 5"],
         build(COHORTS, "months_since_signup = 1", "months_since_signup = 0"),
         build(COHORTS, "cohort_size = cohort_size + 1", "months_since_signup > 0"),
         build(COHORTS, "cohort_size = cohort_size - 1", "months_since_signup > 0"),
@@ -527,7 +543,7 @@ PLANTED: dict[str, list[list[str]]] = {
     ],
     "fct_engagement_cohorts__sizes_add_up_to_the_users": [
         build(COHORTS, "cohort_size = cohort_size + 1", "months_since_signup = 0"),
-        [f"delete from building__{COHORTS} where months_since_signup = 0"],
+        [f"delete from work_building__{COHORTS} where months_since_signup = 0"],
     ],
     "fct_active_users__parts_add_up": [
         build(ACTIVE, change)
@@ -545,8 +561,8 @@ PLANTED: dict[str, list[list[str]]] = {
     ],
     "fct_active_users__counts_every_active_day": [
         build(ACTIVE, "daily_active_users = daily_active_users + 1"),
-        [f"delete from building__{ACTIVE} where activity_date = '2026-10-15'"],
-        [f"delete from building__{ACTIVE}"],
+        [f"delete from work_building__{ACTIVE} where activity_date = '2026-10-15'"],
+        [f"delete from work_building__{ACTIVE}"],
     ],
     "dim_user_health__counts_are_in_range": [
         build(HEALTH, "active_days_28d = -1"),
@@ -557,10 +573,10 @@ PLANTED: dict[str, list[list[str]]] = {
         build(HEALTH, "active_days_28d = 1, last_active_date = null"),
     ],
     "dim_user_health__every_user_is_scored_once": [
-        [f"delete from building__{HEALTH} where user_id = (select max(user_id) from building__{HEALTH})"],
+        [f"delete from work_building__{HEALTH} where user_id = (select max(user_id) from work_building__{HEALTH})"],
         # One too many for one who is missing: the number of rows is right.
         build(HEALTH, "user_id = 'nobody'"),
-        [f"delete from {HEALTH} where user_id not in (select user_id from scope__{HEALTH})"],
+        [f"delete from {HEALTH} where user_id not in (select user_id from work_scope__{HEALTH})"],
     ],
     "dim_user_health__flags_have_reasons": [
         build(HEALTH, f"plan_name = 'Pro', is_at_risk = 0, at_risk_reason = null, is_upsell_ready = 0, {change}")

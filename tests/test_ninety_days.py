@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from worlds import Kept, Warehouse, changed_definitions
+from worlds import ReadOnce, Warehouse, changed_definitions
 
 from growth.language.definitions import PATH, Definitions
 from growth.language.sql import Sql
@@ -43,14 +43,15 @@ def adopted() -> Definitions:
 
 
 @pytest.fixture(params=["relax", "synthetic"])
-def source(request: pytest.FixtureRequest, shared_data: Path) -> tuple[Any, date, Sql]:
+def source(request: pytest.FixtureRequest) -> tuple[Any, date, Sql]:
     """A source, its last day, and the definitions that go with it."""
     if request.param == "relax":
-        files = Kept(Files(MAPPING, shared_data / "data" / "relax"))
+        files = ReadOnce(Files(MAPPING, request.getfixturevalue("shared_data") / "data" / "relax"))
         return files, files.last_day, Sql(changed_definitions())
     return Synthetic(), date(2026, 10, 31), Sql(changed_definitions())
 
 
+@pytest.mark.prove
 def test_ninety_days_end_in_the_same_tables_whatever_the_road(source: tuple[Any, date, Sql], tmp_path: Path) -> None:
     rows, last, sql = source
     days = [last - timedelta(days=n) for n in range(90)][::-1]

@@ -14,7 +14,7 @@ from worlds import Batches, Warehouse, changed_definitions
 
 from growth.language.sql import Sql
 
-pytestmark = pytest.mark.every_engine
+pytestmark = pytest.mark.every_engine(others="prove")
 
 Case = dict[str, Any]
 Event = dict[str, str]

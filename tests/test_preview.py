@@ -124,5 +124,5 @@ def test_files_of_which_no_row_counts(segment):
     for path in segment.rglob("*.gz"):
         path.write_bytes(gzip.compress(b'{"type": "screenshot", "messageId": "x"}\n'))
 
-    with pytest.raises(UserError, match="gave no row that its mapping lets through"):
+    with pytest.raises(UserError, match="gave no row that its mapping accepts"):
         preview.preview({"SAAS_GROWTH_SOURCE": "segment", "SAAS_GROWTH_SOURCE_PATH": str(segment)})

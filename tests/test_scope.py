@@ -21,15 +21,16 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
     def tables() -> dict[str, set[tuple[Any, ...]]]:
         return {
-            m.name: set(warehouse.query(f"select {', '.join(m.columns)} from {m.name}")) for m in warehouse.sql.models
+            m.name: set(warehouse.query(f"select {', '.join(m.columns)} from {m.name}"))
+            for m in warehouse.sql.tables.values()
         }
 
     scope: dict[str, set[tuple[Any, ...]]] = {}
 
     def before_task(task: str) -> None:
         if task == "publish":
-            for m in warehouse.sql.models:
-                scope[m.name] = set(warehouse.query(f"select {', '.join(m.scope)} from scope__{m.name}"))
+            for m in warehouse.sql.tables.values():
+                scope[m.name] = set(warehouse.query(f"select {', '.join(m.partition)} from work_scope__{m.name}"))
 
     before = tables()
     warehouse.run(DAY, before_task=before_task)
@@ -37,8 +38,8 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def _partitions(warehouse: Warehouse, table: str, rows: set[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
-    (model,) = (m for m in warehouse.sql.models if m.name == table)
-    places = [model.columns.index(c) for c in model.scope]
+    (model,) = (m for m in warehouse.sql.tables.values() if m.name == table)
+    places = [list(model.columns).index(c) for c in model.partition]
     return {tuple(row[p] for p in places) for row in rows}
 
 
@@ -54,7 +55,7 @@ def test_staging_and_intermediate_write_exactly_the_rows_that_differ(day: dict[s
         row["task_id"]: (row["rows_removed"], row["rows_written"])
         for row in day["warehouse"].rows("select * from run_steps where run_id = 'run 2'")
     }
-    for model in day["warehouse"].sql.models:
+    for model in day["warehouse"].sql.tables.values():
         if model.layer != "marts":
             before, after = day["before"][model.name], day["after"][model.name]
             assert written[model.name] == (len(before - after), len(after - before)), model.name
@@ -66,7 +67,7 @@ def test_marts_write_exactly_the_rows_of_their_partitions_in_scope(day: dict[str
         for row in day["warehouse"].rows("select * from run_steps where run_id = 'run 2'")
     }
     for model in day["warehouse"].sql.marts:
-        place = model.columns.index(model.scope[0])
+        place = list(model.columns).index(model.partition[0])
         in_scope = [row for row in day["after"][model.name] if (row[place],) in day["scope"][model.name]]
         assert written[model.name] == len(in_scope), model.name
         assert written[model.name] < len(day["after"][model.name]) / 2, f"{model.name} wrote most of its rows"
@@ -74,8 +75,8 @@ def test_marts_write_exactly_the_rows_of_their_partitions_in_scope(day: dict[str
 
 def test_the_funnel_counts_the_month_of_the_day_and_those_that_somebody_moved_in(day: dict[str, Any]) -> None:
     before, after = day["before"]["int_funnel_steps"], day["after"]["int_funnel_steps"]
-    (model,) = (m for m in day["warehouse"].sql.models if m.name == "int_funnel_steps")
-    place = model.columns.index("cohort_month")
+    (model,) = (m for m in day["warehouse"].sql.tables.values() if m.name == "int_funnel_steps")
+    place = list(model.columns).index("cohort_month")
     moved = {(row[place],) for row in before ^ after}
     assert day["scope"]["fct_acquisition_funnel"] == moved | {("2026-02-01",)}
     assert len(moved) < 10

@@ -21,8 +21,11 @@ from worlds import Warehouse
 
 from growth.errors import UserError
 from growth.language.raw import RAW_COLUMNS, UNMAPPED
-from growth.sources.mapped import files, formats
+from growth.sources.file_stores import open_store
+from growth.sources.mapped import files, finding, formats
 from growth.sources.mapped.files import Files
+from growth.sources.mapped.finding import Finder
+from growth.sources.mapped.mapping import load
 
 FIRST, LAST = date(2025, 1, 1), date(2025, 1, 4)
 
@@ -48,7 +51,7 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tables(w: Warehouse) -> dict[str, list[Any]]:
-    names = (*RAW_COLUMNS, UNMAPPED, "raw_batches", "scope_batches", "run_state")
+    names = (*RAW_COLUMNS, UNMAPPED, "raw_batches", "work_scope_batches", "run_state")
     return {table: w.query(f"select * from {table}") for table in names}
 
 
@@ -139,7 +142,7 @@ def test_a_zip_in_which_one_file_becomes_too_large(tmp_path, warehouse):
 
 def warehouse_of(warehouse: Callable[..., Warehouse], name: str, folder: Path) -> Warehouse:
     """A warehouse that is prepared, in which nothing has landed."""
-    from growth.warehouse.landing import prepare
+    from growth.warehouse.schema import prepare
 
     w = warehouse(shipped(name, folder))
     prepare(w.connection, w.sql)
@@ -271,11 +274,11 @@ def test_a_day_without_a_file_may_be_an_empty_day(landed, folder, tmp_path):
 
 def test_a_year_is_looked_for_at_once_and_a_week_day_by_day_with_the_same_result(folder, tmp_path, monkeypatch):
     mapping = changed("segment", tmp_path / "mappings", lambda content: content.update(no_file="empty_day"))
-    source = Files(mapping, folder)
+    finder = Finder(load(mapping), mapping, open_store(folder))
     found = []
     for at_once in (0, 100):
-        monkeypatch.setattr(files, "_DAYS_ONE_BY_ONE", at_once)
-        found.append([(one.name, one.day) for one in source.files(date(2025, 1, 2), date(2025, 1, 30))])
+        monkeypatch.setattr(finding, "_DAYS_ONE_BY_ONE", at_once)
+        found.append([(file.name, file.day) for file in finder.files(date(2025, 1, 2), date(2025, 1, 30))])
 
     assert found[0] == found[1]
     assert [day for _, day in found[0]] == [date(2025, 1, 2), date(2025, 1, 3), date(2025, 1, 4)]
@@ -289,11 +292,11 @@ def test_a_file_of_an_unknown_format(tmp_path, warehouse):
 
     said = stops(warehouse_of_source(warehouse, Files(mapping, folder)))
 
-    assert f"{folder / 'export' / '1.json.xz'} is of no known format" in said
+    assert f"{folder / 'export' / '1.json.xz'} has no known format" in said
 
 
 def warehouse_of_source(warehouse: Callable[..., Warehouse], source: Any) -> Warehouse:
-    from growth.warehouse.landing import prepare
+    from growth.warehouse.schema import prepare
 
     w = warehouse(source)
     prepare(w.connection, w.sql)
@@ -396,18 +399,18 @@ def test_a_bucket_lands_what_a_folder_does(landed, bucket, folder, warehouse):
 def test_two_stars_go_through_the_folders_of_a_bucket(bucket, tmp_path):
     for name in ("1.gz", "a/2.gz", "a/b/3.gz", "a/b/4.txt"):
         bucket.pipe(f"/bucket/deep/{name}", b"")
-    source = shipped("segment", "memory://bucket/deep")
+    deep = open_store("memory://bucket/deep")
 
-    assert source.place.matching("**/*.gz") == ["1.gz", "a/2.gz", "a/b/3.gz"]
-    assert source.place.matching("a/**/*") == ["a/2.gz", "a/b/3.gz", "a/b/4.txt"]
-    assert source.place.matching("a/*") == ["a/2.gz"]
+    assert deep.matching("**/*.gz") == ["1.gz", "a/2.gz", "a/b/3.gz"]
+    assert deep.matching("a/**/*") == ["a/2.gz", "a/b/3.gz", "a/b/4.txt"]
+    assert deep.matching("a/*") == ["a/2.gz"]
     for name in ("1.gz", "a/2.gz", "a/b/3.gz", "a/b/4.txt"):
         path = tmp_path / "deep" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    on_disk = shipped("segment", tmp_path / "deep")
+    on_disk = open_store(tmp_path / "deep")
     for pattern in ("**/*.gz", "a/**/*", "a/*", "?/*/*.t*", "[ab]/2.gz", "none/*"):
-        assert on_disk.place.matching(pattern) == source.place.matching(pattern), pattern
+        assert on_disk.matching(pattern) == deep.matching(pattern), pattern
 
 
 class ClientError(Exception):
@@ -421,7 +424,7 @@ class ClientError(Exception):
         (PermissionError("Access Denied"), "may not be read (Access Denied): give the connection the right"),
         (OSError(5, "Internal Error"), "the store answered OSError"),
         (ClientError("An error occurred (500)\n  when calling"), "answered ClientError (An error occurred (500) when"),
-        (TimeoutError(), "answered TimeoutError (it gave no reason): see that it is up"),
+        (TimeoutError(), "answered TimeoutError (it gave no reason): check that it is up"),
     ],
 )
 def test_a_bucket_that_answers_403_or_500(landed, bucket, error, said, when):
@@ -454,7 +457,7 @@ def test_an_object_that_changes_while_it_is_read(landed, bucket, monkeypatch):
 
     monkeypatch.setattr(formats, "parts", parts)
 
-    assert "changed while it was read: wait until it is whole" in stops(landed, shipped("segment", URL))
+    assert "changed while it was read: wait until it is complete" in stops(landed, shipped("segment", URL))
 
 
 # --- Memory

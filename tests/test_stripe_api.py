@@ -10,19 +10,24 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 from stripe_server import KEY, Account, Server, at, coupon, discount, item, items, price, serving, subscription
 from test_stripe_files import WithUsers, latest_states, sentence_of
-from worlds import Warehouse
+from worlds import Batches, Warehouse
 
+from growth import sources
 from growth.errors import UserError
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS
-from growth.sources.stripe.api import Client, StripeApi, base_of, client_of_connection, open_api
-from growth.sources.stripe.files import parse
-from growth.sources.stripe.subscriptions import load_settings, state_of
+from growth.sources import open_source
+from growth.sources.stripe.api import StripeApi
+from growth.sources.stripe.client import Client, base_of, client_of_connection
+from growth.sources.stripe.objects import parse
+from growth.sources.stripe.settings import load_settings
+from growth.sources.stripe.subscriptions import state_of
 
 SETTINGS = load_settings()
 DAY = date(2025, 3, 10)
@@ -117,7 +122,7 @@ def test_what_happened_since_the_end_of_the_day_is_taken_back(world: World) -> N
     ]
     world.today = DAY + timedelta(days=1)
     assert world.rows(DAY) == [
-        # What was before a change is told with it.
+        # The state before a change is reported with it.
         ("2025-03-10", "sub_1", "active", "50", "2025-03-09T23:59:59.999Z"),
         ("2025-03-10", "sub_1", "past_due", "99", "2025-03-10T00:00:00.000Z"),
         ("2025-03-10", "sub_2", "cancelled", "50", "2025-03-10T00:10:00.000Z"),
@@ -190,8 +195,8 @@ def test_a_subscription_made_while_the_list_is_read_is_neither_lost_nor_twice(wo
     assert len(rows) == len({row[1] for row in rows}) == 150
     assert {row[3] for row in rows} == {"50"}
     world.today = DAY + timedelta(days=1)
-    told = [row[1:4] for row in world.rows(DAY) if row[4].endswith("00:20:00.000Z")]
-    assert told == [("sub_000", "active", "99"), ("sub_149", "active", "99"), ("sub_new", "active", "50")]
+    states = [row[1:4] for row in world.rows(DAY) if row[4].endswith("00:20:00.000Z")]
+    assert states == [("sub_000", "active", "99"), ("sub_149", "active", "99"), ("sub_new", "active", "50")]
 
 
 # --- Days of events ---
@@ -274,7 +279,7 @@ def test_an_event_that_stripe_shows_late_lands_with_the_next_day(world: World) -
 
 def test_a_day_that_is_not_over_is_refused(world: World) -> None:
     assert sentence_of(lambda: world.rows(DAY)) == (
-        "The day 2025-03-10 is not over in UTC, and Stripe may say more of it: run 2025-03-09 or wait."
+        "The day 2025-03-10 is not over in UTC, so Stripe may report more of it: run 2025-03-09 or wait."
     )
     assert world.server.requests == []
 
@@ -356,7 +361,7 @@ def test_discounts_are_found_in_lists_and_events_before_and_after(world: World) 
     assert [(row[1], row[3]) for row in world.rows(DAY)] == [
         ("sub_1", "24.75"),
         ("sub_1", "49.5"),
-        # What di_2 was nobody says any more, so that no price before is told.
+        # di_2 is gone without an event, so that no price before the change is reported.
         ("sub_2", "100"),
     ]
 
@@ -489,7 +494,7 @@ def test_a_list_that_never_ends_is_one_sentence(world: World, trouble: str) -> N
         world.account.create(subscription(f"sub_{number:03}", since=at("2024-06-01") + number))
     setattr(world.server, trouble, True)
     sentence = sentence_of(lambda: world.rows(YESTERDAY))
-    assert "says that its list /v1/subscriptions goes on, and gives nothing new of it" in sentence
+    assert "says that its list /v1/subscriptions goes on, but gives nothing new after" in sentence
     assert len(world.server.requests) < 6
     assert list(world.folder.glob("*")) == []
 
@@ -613,14 +618,58 @@ def test_a_person_is_forgotten_in_all_that_is_kept(world: World) -> None:
         world.account.change(name, at(DAY), items=dearer(9900))
     world.today = DAY + timedelta(days=1)
     before += world.rows(DAY)
-    assert world.source().forget({"u-1"}) == 2 + 1
+    assert world.source().archives[0].forget({"u-1"}) == 2 + 1
     assert "u-1" not in kept_text(world)
     assert "cus_1" not in kept_text(world)
     asked = len(world.server.requests)
     after = world.rows(YESTERDAY, DAY)
     assert sorted(after, key=str) == sorted((row for row in before if row[1] == "sub_2"), key=str)
     assert len(world.server.requests) == asked
-    assert world.source().forget({"nobody"}) == 0
+    assert world.source().archives[0].forget({"nobody"}) == 0
+
+
+def test_an_erasure_reaches_the_archive_and_is_refused_without_it(
+    world: World, warehouse: Callable[..., Warehouse], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from growth import operators
+
+    world.account.customers["cus_1"] = {"id": "cus_1", "object": "customer", "metadata": {"user_id": "u-1"}}
+    world.account.create(subscription("sub_1", since=at("2024-06-01")))
+    there = warehouse(WithUsers(world.source(), ["u-1"], YESTERDAY))
+    there.run(YESTERDAY)
+    assert "u-1" in kept_text(world)
+    monkeypatch.setattr(operators, "place", lambda: there.place)
+    monkeypatch.setattr(operators, "sql", lambda: there.sql)
+    monkeypatch.setattr(operators, "acquire_lease", lambda *_: None)
+    context = {
+        "params": {"users": "u-1", "asked_by": "a test", "reason": "to see"},
+        "dag": SimpleNamespace(dag_id="saas_growth_erase"),
+        "run_id": "erasure",
+    }
+    monkeypatch.setattr(sources, "open_source", Batches)
+    with pytest.raises(AirflowFailException, match="name it, with SOURCE=stripe_api"):
+        operators.erase_people(**context)
+    assert there.query("select count(*) from raw_users where user_id = 'u-1'") == [(1,)]
+
+    monkeypatch.setattr(sources, "open_source", world.source)
+    operators.erase_people(**context)
+    assert "u-1" not in kept_text(world)
+    assert there.query("select count(*) from raw_users where user_id = 'u-1'") == [(0,)]
+
+
+def test_a_preview_pulls_and_leaves_the_archive_as_it_is(world: World) -> None:
+    world.account.create(subscription("sub_1", since=at("2024-06-01")))
+    world.rows(YESTERDAY)
+    world.account.create(subscription("sub_2", since=at("2024-07-01")))
+    before = kept_text(world)
+    (sample,) = world.source().sample(100, YESTERDAY)
+    assert {name for piece in sample.pieces for name in piece["raw_subscriptions"]["subscription_id"]} == {
+        "sub_1",
+        "sub_2",
+    }
+    assert kept_text(world) == before
 
 
 # --- Whole roads ---
@@ -705,7 +754,7 @@ def test_daily_runs_with_skips_repeats_and_faults_end_where_the_account_is(
     assert len(list(world.folder.glob("subscriptions-*"))) == 1
 
 
-def test_a_worker_whose_folder_is_empty_lands_no_new_beginning(
+def test_a_worker_whose_archive_is_empty_lands_no_new_beginning(
     world: World, warehouse: Callable[..., Warehouse]
 ) -> None:
     world.account.create(subscription("sub_1", since=at("2024-06-01")))
@@ -715,7 +764,7 @@ def test_a_worker_whose_folder_is_empty_lands_no_new_beginning(
     assert before
     for kept in world.folder.iterdir():
         kept.unlink()
-    with pytest.raises(UserError, match="holds nothing of what it kept: name the folder that all workers share"):
+    with pytest.raises(UserError, match="archive on this worker is empty: name the folder that all workers share"):
         there.run(DAY)
     assert there.query("select * from raw_subscriptions") == before
     assert not list(world.folder.glob("subscriptions-*"))
@@ -734,7 +783,13 @@ def test_the_key_and_another_base_come_from_the_airflow_connection(
     host, _, port = world.server.base.removeprefix("http://").partition(":")
     parts = {"conn_type": "http", "password": KEY, "host": host, "port": int(port), "schema": "http"}
     monkeypatch.setenv("AIRFLOW_CONN_STRIPE", json.dumps(parts))
-    source = open_api("stripe_api", "/files/of/others", {"SAAS_GROWTH_STRIPE_FOLDER": str(tmp_path / "kept")})
+    source = open_source(
+        {
+            "SAAS_GROWTH_SOURCE": "stripe_api",
+            "SAAS_GROWTH_SOURCE_PATH": "/files/of/others",
+            "SAAS_GROWTH_STRIPE_FOLDER": str(tmp_path / "kept"),
+        }
+    )
     day = datetime.now(UTC).date() - timedelta(days=1)
     world.server.now = at(day + timedelta(days=1))
     frames = list(source.pieces(day, day))
@@ -778,8 +833,8 @@ def test_opening_the_source_asks_nobody_and_imports_no_library(tmp_path: Path) -
     import subprocess
 
     script = (
-        "import sys; from growth.sources.stripe.api import open_api;"
-        " s = open_api('stripe_api', '', {'SAAS_GROWTH_STRIPE_FOLDER': sys.argv[1]});"
+        "import sys; from growth.sources import open_source;"
+        " s = open_source({'SAAS_GROWTH_SOURCE': 'stripe_api', 'SAAS_GROWTH_STRIPE_FOLDER': sys.argv[1]});"
         " s.name, s.first_day, s.last_day; print([m for m in ('stripe', 'pandas', 'airflow') if m in sys.modules])"
     )
     plugins = str(Path(__file__).parents[1] / "plugins")

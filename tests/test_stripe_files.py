@@ -17,16 +17,19 @@ from worlds import Batches, Warehouse
 
 from growth.errors import UserError
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS
-from growth.sources.stripe import files as stripe_files
-from growth.sources.stripe.files import StripeFiles, open_exports
-from growth.sources.stripe.subscriptions import CREATED, DELETED, UPDATED, load_settings
+from growth.sources import open_source
+from growth.sources.contract import Source
+from growth.sources.stripe import exports
+from growth.sources.stripe.events import CREATED, DELETED, UPDATED
+from growth.sources.stripe.exports import StripeExports
+from growth.sources.stripe.settings import load_settings
 
 JAN = date(2025, 1, 31)
 FEB = date(2025, 2, 28)
 SETTINGS = load_settings()
 
 
-class WithUsers:
+class WithUsers(Source):
     """A source and, on its first day, a user for everybody whom it names: subscriptions alone show nothing."""
 
     def __init__(self, source: Any, users: list[str], signup: date) -> None:
@@ -60,13 +63,13 @@ def page(*subscriptions: Any, has_more: bool = False) -> dict[str, Any]:
 
 def read(folder: Path, first: date | None = None, last: date | None = None, **changes: Any) -> dict[str, pd.DataFrame]:
     """All batches of some days, or all, table by table."""
-    source = StripeFiles(folder, SETTINGS.model_copy(update=changes))
+    source = StripeExports(folder, SETTINGS.model_copy(update=changes))
     pieces = list(source.pieces(first or source.first_day, last or source.last_day))
     tables = {table for piece in pieces for table in piece}
     return {t: pd.concat([piece[t] for piece in pieces if t in piece], ignore_index=True) for t in tables}
 
 
-def told(folder: Path, name: str = "sub_1", **changes: Any) -> list[tuple[str, str, str, str]]:
+def states_of(folder: Path, name: str = "sub_1", **changes: Any) -> list[tuple[str, str, str, str]]:
     """Of a subscription: the batch, the status, the price and the moment of each row, as staging sorts them."""
     rows = read(folder, **changes)["raw_subscriptions"]
     rows = rows[rows["subscription_id"] == name].sort_values(["changed_at", *ARRIVAL_COLUMNS])
@@ -88,7 +91,7 @@ def test_the_batch_of_a_list_is_the_day_in_its_name_and_of_an_event_the_day_it_w
     rows = read(tmp_path)["raw_subscriptions"]
     assert list(rows["batch_date"]) == ["2025-01-31", "2025-02-03", "2025-02-04"]
     assert list(rows["source_file"]) == ["subscriptions-2025-01-31.json", "events.jsonl", "deep/20250204.jsonl.gz"]
-    source = StripeFiles(tmp_path)
+    source = StripeExports(tmp_path)
     assert (source.name, source.first_day, source.last_day) == ("stripe", JAN, date(2025, 2, 4))
 
 
@@ -111,12 +114,12 @@ def test_a_batch_does_not_depend_on_the_days_that_are_read_with_it(tmp_path: Pat
     put(tmp_path, "events.jsonl", *account.events)
     put(tmp_path, f"subscriptions-{JAN}.json", page(*account.subscriptions.values()))
     whole = read(tmp_path)
-    source = StripeFiles(tmp_path)
+    source = StripeExports(tmp_path)
     for table in ("raw_subscriptions", "raw_links"):
         singly = []
         for n in range((source.last_day - source.first_day).days, -1, -1):
             day = source.first_day + timedelta(days=n)
-            singly += [piece[table] for piece in StripeFiles(tmp_path).pieces(day, day)]
+            singly += [piece[table] for piece in StripeExports(tmp_path).pieces(day, day)]
         again = pd.concat(singly).sort_values(list(ARRIVAL_COLUMNS), ignore_index=True)
         pd.testing.assert_frame_equal(again, whole[table].sort_values(list(ARRIVAL_COLUMNS), ignore_index=True))
 
@@ -144,7 +147,7 @@ def test_events_shuffled_repeated_and_spread_over_files_say_the_same(tmp_path: P
 def test_a_first_list_tells_what_its_dates_tell(tmp_path: Path) -> None:
     over = subscription(status="canceled", ended_at=at("2025-01-20"))
     put(tmp_path, f"subscriptions-{JAN}.json", page(over))
-    assert told(tmp_path) == [
+    assert states_of(tmp_path) == [
         ("2025-01-31", "active", "50", "2025-01-01T12:00:00.000Z"),
         ("2025-01-31", "cancelled", "50", "2025-01-20T12:00:00.000Z"),
     ]
@@ -167,15 +170,15 @@ def test_a_later_list_tells_what_differs_dated_by_its_day_or_better(tmp_path: Pa
     ]
     put(tmp_path, f"subscriptions-{JAN}.json", page(*before))
     put(tmp_path, f"subscriptions-{FEB}.json", page(*after))
-    assert len(told(tmp_path, "sub_1")) == 1
-    assert told(tmp_path, "sub_2")[1:] == [("2025-02-28", "active", "99", "2025-02-28T00:00:00.000Z")]
-    assert told(tmp_path, "sub_3")[1:] == [("2025-02-28", "cancelled", "50", "2025-02-20T12:00:00.000Z")]
-    assert told(tmp_path, "sub_4") == [
+    assert len(states_of(tmp_path, "sub_1")) == 1
+    assert states_of(tmp_path, "sub_2")[1:] == [("2025-02-28", "active", "99", "2025-02-28T00:00:00.000Z")]
+    assert states_of(tmp_path, "sub_3")[1:] == [("2025-02-28", "cancelled", "50", "2025-02-20T12:00:00.000Z")]
+    assert states_of(tmp_path, "sub_4") == [
         ("2025-01-31", "trial", "50", "2025-01-01T12:00:00.000Z"),
         ("2025-02-28", "active", "50", "2025-02-10T12:00:00.000Z"),
     ]
-    assert told(tmp_path, "sub_6")[1:] == [("2025-02-28", "unpaid", "50", "2025-02-28T00:00:00.000Z")]
-    assert told(tmp_path, "sub_5") == [("2025-02-28", "active", "50", "2025-02-05T12:00:00.000Z")]
+    assert states_of(tmp_path, "sub_6")[1:] == [("2025-02-28", "unpaid", "50", "2025-02-28T00:00:00.000Z")]
+    assert states_of(tmp_path, "sub_5") == [("2025-02-28", "active", "50", "2025-02-05T12:00:00.000Z")]
 
 
 def test_a_list_after_events_says_again_what_holds(tmp_path: Path) -> None:
@@ -184,7 +187,7 @@ def test_a_list_after_events_says_again_what_holds(tmp_path: Path) -> None:
     put(tmp_path, "events.jsonl", event(UPDATED, at("2025-02-10"), dearer, {"items": subscription()["items"]}))
     # It went back to the old price without an event.
     put(tmp_path, f"subscriptions-{FEB}.json", page(subscription()))
-    assert [(status, mrr, moment[:10]) for _, status, mrr, moment in told(tmp_path)] == [
+    assert [(status, mrr, moment[:10]) for _, status, mrr, moment in states_of(tmp_path)] == [
         ("active", "50", "2025-01-01"),
         ("active", "50", "2025-02-10"),
         ("active", "99", "2025-02-10"),
@@ -195,7 +198,7 @@ def test_a_list_after_events_says_again_what_holds(tmp_path: Path) -> None:
 def test_no_state_of_a_list_begins_after_its_day(tmp_path: Path) -> None:
     ahead = subscription(trial_start=at("2025-01-01"), trial_end=at("2026-01-01"))
     put(tmp_path, f"subscriptions-{JAN}.json", page(ahead))
-    assert [(status, moment) for _, status, _, moment in told(tmp_path)] == [
+    assert [(status, moment) for _, status, _, moment in states_of(tmp_path)] == [
         ("trial", "2025-01-01T12:00:00.000Z"),
         ("active", "2025-01-31T23:59:59.999Z"),
     ]
@@ -212,7 +215,7 @@ def test_a_subscription_that_a_later_list_lacks_is_reported_and_not_ended(tmp_pa
     put(tmp_path, f"subscriptions-{JAN}.json", page(subscription(), over, subscription("sub_3")))
     put(tmp_path, f"subscriptions-{FEB}.json", page(subscription("sub_3")))
     assert counted(tmp_path) == {"subscription missing from a later list: export with status=all": 1}
-    assert len(told(tmp_path)) == 1
+    assert len(states_of(tmp_path)) == 1
 
 
 def test_the_first_event_of_a_subscription_tells_what_was_before_it(tmp_path: Path) -> None:
@@ -223,7 +226,7 @@ def test_the_first_event_of_a_subscription_tells_what_was_before_it(tmp_path: Pa
         event(UPDATED, at("2025-02-20"), dearest, {"items": dearer["items"]}),
         event(UPDATED, at("2025-02-10"), dearer, {"items": subscription()["items"]}),
     )
-    assert [(mrr, moment) for _, _, mrr, moment in told(tmp_path)] == [
+    assert [(mrr, moment) for _, _, mrr, moment in states_of(tmp_path)] == [
         ("50", "2025-01-01T12:00:00.000Z"),
         ("50", "2025-02-10T11:59:59.999Z"),
         ("99", "2025-02-10T12:00:00.000Z"),
@@ -322,7 +325,7 @@ def test_files_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
     assert "is not UTF-8" in with_file(f"{JAN}.jsonl", b'{"a": "\xff"}\n')
     assert "is not JSON" in with_file(f"{JAN}.json", b'{"object": "list", "data": [')
     assert "No object of" in with_file(f"{JAN}.jsonl", b"this\nis\nno JSON\n")
-    assert "DATA=<folder>" in sentence_of(lambda: open_exports("stripe", "", {}))
+    assert "DATA=<folder>" in sentence_of(lambda: open_source({"SAAS_GROWTH_SOURCE": "stripe"}))
 
 
 def test_a_file_that_unpacks_without_end_is_one_sentence(tmp_path: Path) -> None:
@@ -337,21 +340,21 @@ def test_a_file_that_changes_while_it_is_read_is_one_sentence(tmp_path: Path, mo
     def parse_and_write(text: str) -> Any:
         with path.open("a") as file:
             file.write(json.dumps(subscription("sub_3")) + "\n")
-        monkeypatch.setattr(stripe_files, "parse", parse)
+        monkeypatch.setattr(exports, "parse", parse)
         return parse(text)
 
-    parse = stripe_files.parse
-    monkeypatch.setattr(stripe_files, "parse", parse_and_write)
-    assert "changed while it was read: wait until it is whole" in sentence_of(lambda: read(tmp_path))
+    parse = exports.parse
+    monkeypatch.setattr(exports, "parse", parse_and_write)
+    assert "changed while it was read: wait until it is complete" in sentence_of(lambda: read(tmp_path))
 
 
 def test_exports_in_an_object_store_are_read_like_those_in_a_folder(tmp_path: Path) -> None:
     put(tmp_path, f"deep/{JAN}.jsonl.gz", subscription("sub_1"))
     put(tmp_path, "events.json", [event(CREATED, at("2025-02-03"), subscription("sub_2"))])
-    source = StripeFiles(f"file://{tmp_path}", SETTINGS)
+    source = StripeExports(f"file://{tmp_path}", SETTINGS)
     pieces = list(source.pieces(source.first_day, source.last_day))
     assert [list(piece["raw_subscriptions"]["subscription_id"]) for piece in pieces] == [["sub_1"], ["sub_2"]]
-    assert sentence_of(lambda: StripeFiles("file:///none/such", SETTINGS).first_day)
+    assert sentence_of(lambda: StripeExports("file:///none/such", SETTINGS).first_day)
 
 
 def test_json_lines_under_the_name_of_json_are_read(tmp_path: Path) -> None:
@@ -372,7 +375,7 @@ def sample_folder(shared_data: Path, folder: Path) -> Path:
 def test_the_sample_lands_with_the_published_sums(
     shared_data: Path, tmp_path: Path, warehouse: Callable[..., Warehouse]
 ) -> None:
-    source = open_exports("stripe", str(sample_folder(shared_data, tmp_path / "exports")), {})
+    source = StripeExports(sample_folder(shared_data, tmp_path / "exports"))
     users = sorted({u for p in source.pieces(JAN, JAN) for u in p["raw_subscriptions"]["user_id"]})
     there = warehouse(WithUsers(source, users, date(2025, 1, 1)))
     there.run(JAN)
@@ -426,7 +429,7 @@ def test_cut_into_days_and_landed_in_any_order_and_twice_it_gives_the_same(
     users = [s["customer"] for s in account.subscriptions.values()]
 
     def source() -> WithUsers:
-        return WithUsers(StripeFiles(tmp_path / "exports"), users, date(2025, 1, 1))
+        return WithUsers(StripeExports(tmp_path / "exports"), users, date(2025, 1, 1))
 
     first, last = source().first_day, source().last_day
     at_once, day_by_day = warehouse(source()), warehouse(source())

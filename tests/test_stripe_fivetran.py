@@ -12,8 +12,9 @@ import pytest
 from test_stripe_files import WithUsers, sentence_of
 from worlds import Warehouse
 
-from growth.sources.stripe.fivetran import StripeFivetran, open_tables
-from growth.sources.stripe.subscriptions import load_settings
+from growth.sources import open_source
+from growth.sources.stripe.fivetran import StripeFivetran
+from growth.sources.stripe.settings import load_settings
 
 SETTINGS = load_settings()
 DAY = date(2025, 2, 1)
@@ -91,6 +92,9 @@ def test_tables_that_are_not_there_leave_out_what_they_say(tmp_path: Path) -> No
     assert rows(tmp_path)[0][1:5] == ("sub_1", "cus_1", "active", "100")
     counts = next(StripeFivetran(tmp_path, SETTINGS).pieces(DAY, DAY))["unmapped_events"]
     assert list(counts["event_name"]) == ["price plan_1 has no amount: counts nothing"]
+    # Without prices there is no currency either, so that staging rejects the row.
+    (tmp_path / "price.csv").unlink()
+    assert rows(tmp_path)[0][1:6] == ("sub_1", "cus_1", "active", None, None)
 
 
 def test_files_are_known_by_the_name_of_their_table(tmp_path: Path) -> None:
@@ -113,13 +117,13 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "plan.csv").write_bytes(b"id\n\xff\n")
     assert "is not UTF-8" in sentence_of(lambda: rows(tmp_path))
     assert "There is no folder" in sentence_of(lambda: rows(tmp_path / "none"))
-    assert "DATA=<folder>" in sentence_of(lambda: open_tables("stripe_fivetran", "", {}))
+    assert "DATA=<folder>" in sentence_of(lambda: open_source({"SAAS_GROWTH_SOURCE": "stripe_fivetran"}))
 
 
 def test_the_sample_of_fivetran_lands_what_is_counted_in_it(
     shared_data: Path, tmp_path: Path, warehouse: Callable[..., Warehouse]
 ) -> None:
-    source = open_tables("stripe_fivetran", str(shared_data / "data" / "sources" / "stripe"), {})
+    source = StripeFivetran(shared_data / "data" / "sources" / "stripe")
     there = warehouse(WithUsers(source, ["sdf6547", "123fsdf"], date(2021, 2, 18)))
     there.run(source.first_day, source.last_day)
     # Two subscriptions, each with one of the fourteen items: 1,500 a month, and two times 1,500.

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from growth.sources.stripe import money
-from growth.sources.stripe.money import PERIODS_A_YEAR, Line, Period, Reduction
+from growth.sources import money
+from growth.sources.money import PERIODS_A_YEAR, Line, Period, Reduction
+from growth.sources.stripe.prices import exponent, major
 
 MONTH = Period("month", 1)
 amounts = st.integers(0, 10**9).map(Decimal)
@@ -28,7 +29,7 @@ def close(a: Decimal, b: Decimal) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("minor", "currency", "major"),
+    ("minor", "currency", "expected"),
     [
         ("9900", "usd", "99"),
         ("9950", "EUR", "99.5"),
@@ -42,15 +43,17 @@ def close(a: Decimal, b: Decimal) -> bool:
         ("100000", "usd", "1000"),
     ],
 )
-def test_minor_units_become_major_ones_by_the_exponent_of_the_currency(minor: str, currency: str, major: str) -> None:
-    assert money.as_text(money.major(Decimal(minor), currency)) == major
+def test_minor_units_become_major_ones_by_the_exponent_of_the_currency(
+    minor: str, currency: str, expected: str
+) -> None:
+    assert money.as_text(major(Decimal(minor), currency)) == expected
 
 
 def test_every_currency_without_two_digits_has_its_exponent() -> None:
     zero = ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"]
-    assert {money.exponent(code) for code in zero} == {0}
-    assert {money.exponent(code) for code in ("BHD", "JOD", "KWD", "OMR", "TND")} == {3}
-    assert {money.exponent(code) for code in ("USD", "EUR", "GBP", "HUF", "TWD", "XXX")} == {2}
+    assert {exponent(code) for code in zero} == {0}
+    assert {exponent(code) for code in ("BHD", "JOD", "KWD", "OMR", "TND")} == {3}
+    assert {exponent(code) for code in ("USD", "EUR", "GBP", "HUF", "TWD", "XXX")} == {2}
 
 
 @pytest.mark.parametrize(
@@ -83,8 +86,8 @@ def test_twelve_months_are_what_a_year_of_invoices_brings(amount: Decimal, perio
 
 @given(st.integers(-(10**12), 10**12), st.sampled_from(["usd", "jpy", "kwd"]))
 def test_whole_minor_units_survive_as_text(minor: int, currency: str) -> None:
-    text = money.as_text(money.major(Decimal(minor), currency))
-    assert Decimal(text).scaleb(money.exponent(currency)) == minor
+    text = money.as_text(major(Decimal(minor), currency))
+    assert Decimal(text).scaleb(exponent(currency)) == minor
     assert "E" not in text
 
 
@@ -147,7 +150,7 @@ def test_the_glossary_of_stripe_adds_up() -> None:
     # docs.stripe.com, Billing glossary, MRR; its formula misprints the yearly price.
     monthly, yearly = money.monthly(Decimal(10_000), Decimal(100), MONTH), Period("year", 1)
     mrr = monthly + money.monthly(Decimal(60_000), Decimal(50), yearly)
-    assert money.as_text(money.major(mrr, "usd")) == "12500"
+    assert money.as_text(major(mrr, "usd")) == "12500"
 
 
 @pytest.mark.parametrize("value", [None, True, "", "ten", [], {}, float("nan"), "Infinity"])

@@ -16,25 +16,12 @@ from stripe_server import at, coupon, discount, event, item, items, price, subsc
 
 from growth.errors import UserError
 from growth.language import definitions
-from growth.sources.stripe import money
-from growth.sources.stripe.files import parse
-from growth.sources.stripe.subscriptions import (
-    CREATED,
-    DELETED,
-    SETTINGS_PATH,
-    UPDATED,
-    Settings,
-    change_of,
-    in_order,
-    is_wanted,
-    link_of,
-    load_settings,
-    price_of,
-    state_of,
-    states_behind,
-    states_of_changes,
-    undone,
-)
+from growth.sources.stripe.events import CREATED, DELETED, UPDATED, change_of, in_order, states_of_changes, undone
+from growth.sources.stripe.objects import parse
+from growth.sources.stripe.prices import exponent, price_of
+from growth.sources.stripe.settings import PATH as SETTINGS_PATH
+from growth.sources.stripe.settings import Settings, load_settings
+from growth.sources.stripe.subscriptions import is_wanted, link_of, state_of, states_behind
 
 SETTINGS = load_settings()
 NOW = at("2025-02-15")
@@ -50,7 +37,7 @@ def minor_units(each: dict[str, Any], using: Settings = SETTINGS) -> Decimal:
     state, _ = state_of(each, NOW, using)
     if not is_wanted(each, using) or RULES[state.status] != "paying":
         return Decimal(0)
-    return Decimal(state.mrr).scaleb(money.exponent(state.currency))
+    return Decimal(state.mrr).scaleb(exponent(state.currency))
 
 
 def mrr(*each: dict[str, Any], using: Settings = SETTINGS, **more: Any) -> str | None:
@@ -471,15 +458,15 @@ def changes_of(*events: dict[str, Any]) -> list[Any]:
 def test_events_of_one_second_stand_in_the_order_in_which_they_follow_from_one_another() -> None:
     prices = [100, 200, 300, 400]
     objects = [subscription(items=items(item(price(p)))) for p in prices]
-    told = [event(CREATED, NOW, objects[0], id="evt_z")]
+    events = [event(CREATED, NOW, objects[0], id="evt_z")]
     for name, old, new in zip("cab", objects[:-1], objects[1:], strict=True):
-        told.append(event(UPDATED, NOW, new, {"items": old["items"]}, id=f"evt_{name}"))
+        events.append(event(UPDATED, NOW, new, {"items": old["items"]}, id=f"evt_{name}"))
     gone = objects[-1] | {"status": "canceled", "ended_at": NOW}
-    told.append(event(DELETED, NOW, gone, id="evt_a0"))
-    for some in permutations(told):
+    events.append(event(DELETED, NOW, gone, id="evt_a0"))
+    for some in permutations(events):
         ordered = in_order(changes_of(*some))
         assert [c.event_id for c in ordered] == ["evt_z", "evt_c", "evt_a", "evt_b", "evt_a0"]
-    rows = [since.row() for _, since in states_of_changes(in_order(changes_of(*told)))]
+    rows = [since.row() for _, since in states_of_changes(in_order(changes_of(*events)))]
     assert [(r[5], r[6]) for r in rows] == [(str(p // 100), "active") for p in prices] + [("4", "cancelled")]
     assert [r[-1] for r in rows] == ["2025-02-15T12:00:00.000Z", *(f"2025-02-15T12:00:00.00{n}Z" for n in range(1, 5))]
 
@@ -509,8 +496,7 @@ def test_a_change_that_was_not_told_is_told_by_what_was_before_the_next_one() ->
 
 
 def test_a_price_before_an_event_whose_discount_is_unknown_is_not_told() -> None:
-    told = event(UPDATED, NOW, subscription(), {"discounts": ["di_gone"]})
-    (change,) = changes_of(told)
+    (change,) = changes_of(event(UPDATED, NOW, subscription(), {"discounts": ["di_gone"]}))
     assert change.before is None
     assert len(list(states_of_changes([change]))) == 1
 
@@ -532,17 +518,17 @@ def written(tmp_path: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"coupon": "all"}, "coupon: is no key that is known there"),
-        ({"coupons": "some"}, "coupons: input should be 'forever' or 'all'"),
+        ({"coupon": "all"}, "coupon: is not a known key: use one of coupons, mode"),
+        ({"coupons": "some"}, "coupons: must be 'forever' or 'all'"),
         ({"user_id": ...}, "user_id: is missing"),
-        ({"plans": {"price_1": "Platinum"}}, "plans: the dictionary has no 'Platinum': say one of Enterprise, Other"),
+        ({"plans": {"price_1": "Platinum"}}, "plans: the dictionary has no 'Platinum': use one of Enterprise, Other"),
         ({"statuses": {"active": "alive"}}, "statuses: the dictionary has no 'alive'"),
     ],
 )
 def test_a_mistake_in_the_settings_is_one_sentence(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
     path = written(tmp_path, **changes)
     with pytest.raises(UserError) as raised:
-        load_settings(path, definitions.load())
+        load_settings(path)
     assert str(raised.value).startswith(f"{path}: {sentence}")
     assert "\n" not in str(raised.value)
 
@@ -551,9 +537,9 @@ def test_settings_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"stripe.yaml cannot be read \(No such file"):
         load_settings(tmp_path / "stripe.yaml")
     (tmp_path / "stripe.yaml").write_text("mode: live\n plans: [\n")
-    with pytest.raises(UserError, match=r"stripe.yaml line 2 are not YAML: mend that line"):
+    with pytest.raises(UserError, match=r"stripe.yaml is not YAML at line 2 .*: correct that line"):
         load_settings(tmp_path / "stripe.yaml")
 
 
 def test_the_shipped_settings_fit_the_dictionary() -> None:
-    assert load_settings(words=definitions.load()).mode == "live"
+    assert load_settings().mode == "live"

@@ -11,44 +11,47 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
 from airflow_home import free_port, wait_until
 
-from growth.commands.up import only_one, refuse_taken_port, ui_environment
 from growth.errors import UserError
-from growth.local_airflow import environment
-from growth.local_airflow.api import is_healthy
+from growth.local_airflow import environment, server
+from growth.local_airflow.api import health_problem
 from growth.local_airflow.environment import airflow_environment, prepare_airflow
 from growth.local_airflow.keeper import kill_session, session_members
+from growth.local_airflow.server import only_one, refuse_taken_port, server_environment, wait_until_ready
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 
-# What `python -m growth up` does, without its command line.
+# `python -m growth up` in another project than this one.
 UP = """
 import sys
 from pathlib import Path
-from growth.errors import UserError
-from growth.commands.up import up
-try:
-    sys.exit(up(Path(sys.argv[1])))
-except UserError as error:
-    sys.exit(str(error))
+from growth import __main__ as command_line
+command_line.ROOT = Path(sys.argv[1])
+sys.exit(command_line.main(["up"]))
 """
 
-# Reports through the warehouse's connection that it ran.
+# Reports through the warehouse's connection that it ran. It has retries, as the project's DAG has: on a busy machine
+# the scheduler may start a task before the API server, to which the task reports, listens.
 DAG = """
+from datetime import timedelta
+
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 from airflow.sdk import dag, task
 
 
-@dag(schedule="@once", catchup=False)
+@dag(schedule="@once", catchup=False, default_args={"retries": 5, "retry_delay": timedelta(seconds=1)})
 def saas_growth():
     @task
     def work():
@@ -239,17 +242,132 @@ def test_a_taken_port_is_noticed_before_anything_is_prepared(tmp_path):
     assert not (tmp_path / ".airflow/airflow.db").exists()
 
 
-@pytest.mark.parametrize("port", ["http", "0", "65536", "-1", "80 80"])
-def test_what_is_no_port_is_refused(tmp_path, port):
-    with pytest.raises(UserError) as refusal:
-        ui_environment(tmp_path, {"PORT": port})
-    assert f"PORT={port} is not a port" in one_sentence(refusal)
-
-
 def test_tasks_report_to_the_port_that_was_chosen(tmp_path):
-    env = ui_environment(tmp_path, {"PORT": "8085"})
-    assert env["AIRFLOW__API__PORT"] == "8085"
-    assert env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:8085/execution/"
+    for env in (
+        server_environment(tmp_path, {"AIRFLOW__API__PORT": "8084"}, 8085),
+        server_environment(tmp_path, {"AIRFLOW__API__PORT": "8085"}),
+    ):
+        assert env["AIRFLOW__API__PORT"] == "8085"
+        assert env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:8085/execution/"
+
+
+# --- Waiting until it is up, with a stand-in for the API server
+
+NOW = datetime.now(UTC)
+HEALTHY = {
+    part: {"status": "healthy", f"latest_{part}_heartbeat": (NOW + timedelta(hours=1)).isoformat()}
+    for part in ("scheduler", "dag_processor")
+}
+WELL = {
+    "/api/v2/version": (200, {"version": "3.3.2"}),
+    "/api/v2/monitor/health": (200, HEALTHY),
+    "/auth/token": (201, {"access_token": "a token"}),
+    "/api/v2/dags/saas_growth": (200, {"is_paused": False}),
+    "/api/v2/importErrors": (200, {"import_errors": []}),
+}
+
+
+class Alive:
+    """A keeper that runs."""
+
+    def poll(self) -> None:
+        return None
+
+
+@pytest.fixture
+def wait_for_server(tmp_path, monkeypatch) -> Iterator[Callable[..., bool]]:
+    """Waits, but not for long, for an API server with these answers by path: a status, and an object or a text."""
+    monkeypatch.setattr(server, "START_SECONDS", 0.0)
+    answers: dict[str, tuple[int, object]] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, answer = answers[self.path]
+            body = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    def wait(**changed: tuple[int, object]) -> bool:
+        answers.update(WELL | changed)
+        env = server_environment(tmp_path, {"AIRFLOW_HOME": str(tmp_path)}, stand_in.server_address[1])
+        return wait_until_ready(Alive(), env)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as stand_in:
+        threading.Thread(target=stand_in.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield wait
+        stand_in.shutdown()
+
+
+def test_it_is_up_when_all_parts_are(wait_for_server):
+    assert wait_for_server()
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "cause"),
+    [
+        ("/api/v2/version", (500, "oh no"), "/api/v2/version answers 500 Internal Server Error"),
+        ("/api/v2/version", (200, "<html>"), "/api/v2/version answers with something other than an object of JSON"),
+        ("/api/v2/version", (200, "[]"), "/api/v2/version answers with something other than an object of JSON"),
+        (
+            "/api/v2/monitor/health",
+            (200, HEALTHY | {"scheduler": {"status": "unhealthy"}}),
+            "the scheduler is unhealthy",
+        ),
+        ("/api/v2/monitor/health", (200, {}), "the scheduler is not known to the API server"),
+        (
+            "/api/v2/monitor/health",
+            (
+                200,
+                HEALTHY | {"dag_processor": {"status": "healthy", "latest_dag_processor_heartbeat": NOW.isoformat()}},
+            ),
+            "the dag processor has sent no heartbeat since the start",
+        ),
+        ("/auth/token", (401, {"detail": "Invalid credentials"}), "/auth/token answers 401 Unauthorized"),
+        ("/api/v2/dags/saas_growth", (404, {}), "/api/v2/dags/saas_growth answers 404 Not Found"),
+    ],
+)
+def test_what_is_not_up_in_time_is_told_with_the_cause(wait_for_server, tmp_path, path, answer, cause):
+    with pytest.raises(UserError) as refusal:
+        wait_for_server(**{path: answer})
+    sentence = one_sentence(refusal)
+    assert sentence.startswith("Airflow is not up after 0 seconds, because ")
+    assert sentence.endswith(f"{cause}: read {tmp_path}/logs/up.log.")
+
+
+def test_a_server_that_does_not_listen_is_told_with_the_cause(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "START_SECONDS", 0.0)
+    env = server_environment(tmp_path, {"AIRFLOW_HOME": str(tmp_path)}, free_port())
+    with pytest.raises(UserError) as refusal:
+        wait_until_ready(Alive(), env)
+    assert "/api/v2/version does not answer ([Errno" in one_sentence(refusal)
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        (timedelta(hours=1), "/dags/saas_growth.py does not import: NameError: oops"),
+        # The error of an earlier start; the file has not been read since.
+        (timedelta(hours=-1), "/api/v2/dags/saas_growth answers 404 Not Found"),
+    ],
+)
+def test_a_dag_that_does_not_import_is_told_once_it_has_been_read(wait_for_server, read, said):
+    error = {
+        "filename": "saas_growth.py",
+        "timestamp": (NOW + read).isoformat(),
+        "stack_trace": "Trace\nNameError: oops",
+    }
+    with pytest.raises(UserError) as refusal:
+        wait_for_server(
+            **{"/api/v2/dags/saas_growth": (404, {}), "/api/v2/importErrors": (200, {"import_errors": [error]})}
+        )
+    assert said in one_sentence(refusal)
 
 
 # --- The processes, with a stand-in for Airflow that leaves a stubborn child in a process group of its own
@@ -364,7 +482,7 @@ def test_airflow_starts_works_and_leaves_nothing_behind(tmp_path):
         members = session_members(keeper)
         assert {os.getsid(pid) for pid in members} == {keeper}
 
-        assert is_healthy(address)
+        assert health_problem(address) is None
 
         # Only people who know the password come in, and only from this machine.
         assert status(f"{address}/") == 200
@@ -391,7 +509,7 @@ def test_airflow_starts_works_and_leaves_nothing_behind(tmp_path):
         assert process.wait(120) == 0
         assert session_members(keeper) == []
         assert status(f"{address}/") is None
-        assert not is_healthy(address)
+        assert "does not answer" in health_problem(address)
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from datetime import date
 import pytest
 from worlds import Warehouse, WithDevices, default_sql
 
-from growth.language.models import tables
+from growth.language.tables import tables_of
 from growth.warehouse import pipeline
-from growth.warehouse.landing import Refused, computes_everything, run_script
+from growth.warehouse.scripts import Refused, run_statements
+from growth.warehouse.state import mark_whole, whole_tables
 
 FIRST, LAST = date(2024, 11, 1), date(2025, 2, 28)
 RUN = {"dag_id": "without_airflow", "run_id": "run 1", "first_day": f"{FIRST}", "last_day": f"{LAST}"}
@@ -39,7 +40,7 @@ def test_all_batches_in_scope_give_what_whole_tables_give(warehouse, company) ->
     whole.run(FIRST, LAST)
     with pytest.raises(Stopped):
         in_scope.run(FIRST, LAST, before_task=stop_before("int_id_links"))
-    in_scope.connection.execute("update run_state set everything = 0")
+    in_scope.connection.execute("update work_table_state set whole_because = null")
     pipeline.compute(in_scope.connection, in_scope.sql, RUN)
 
     assert in_scope.query("select count(*) from int_user_engagement") > [(100,)]
@@ -52,21 +53,21 @@ def test_whole_tables_put_no_event_in_scope(warehouse, company) -> None:
     with pytest.raises(Stopped):
         w.run(FIRST, LAST, before_task=stop_before("publish"))
 
-    assert computes_everything(w.connection)
-    assert w.query("select count(*) from scope__stg_events") == [(0,)]
-    assert w.query("select count(*) from changed__stg_events") == [(0,)]
-    assert w.query("select count(*) from scope__dim_user_health") > [(10,)]
+    assert set(whole_tables(w.connection)) == set(w.sql.tables)
+    assert w.query("select count(*) from work_scope__stg_events") == [(0,)]
+    assert w.query("select count(*) from work_changed__stg_events") == [(0,)]
+    assert w.query("select count(*) from work_scope__dim_user_health") > [(10,)]
 
 
 @pytest.mark.every_engine
 def test_after_the_publish_of_whole_tables_a_day_is_computed_in_scope(warehouse, company) -> None:
     w = warehouse(company)
     w.run(FIRST, LAST)
-    assert not computes_everything(w.connection)
+    assert whole_tables(w.connection) == {}
 
     with pytest.raises(Stopped):
         w.run(date(2025, 3, 1), before_task=stop_before("publish"))
-    staged = w.query("select count(*) from scope__stg_events")
+    staged = w.query("select count(*) from work_scope__stg_events")
     assert [(0,)] < staged < [(1000,)]
 
 
@@ -78,14 +79,15 @@ def test_a_script_of_whole_tables_and_one_of_the_scope_do_not_stand_in_for_each_
 ) -> None:
     w = warehouse(company)
     w.run(FIRST, date(2024, 11, 30))
-    w.connection.execute("update run_state set everything = ?", (0 if whole else 1,))
+    if not whole:
+        mark_whole(w.connection, [table], "rebuild")
     before = w.query(f"select * from {table} order by 1")
 
     with pytest.raises(Refused, match="try this task again"):
-        run_script(w.connection, w.sql.build(table, whole), RUN)
+        run_statements(w.connection, w.sql.build(table, whole), RUN)
 
     assert w.query(f"select * from {table} order by 1") == before
-    assert w.query("select count(*) from lease") == [(0,)]
+    assert w.query("select count(*) from work_lease") == [(0,)]
 
 
 def test_a_table_that_was_filled_anew_has_its_indexes(warehouse, company) -> None:
@@ -102,21 +104,24 @@ def test_a_table_that_was_filled_anew_has_its_indexes(warehouse, company) -> Non
 
 def test_each_whole_table_is_read_from_whole_tables() -> None:
     """A part that a first load forgot to put in scope would be missing from it."""
-    filled = {"stg_users", "int_identities", "int_funnel_steps", *tables("marts")}
+    filled = {"stg_users", "int_identities", "int_funnel_steps", *tables_of("marts")}
     for layer in ("identity", "staging", "intermediate", "marts"):
-        for table in tables(layer):
-            script = default_sql().build(table, whole=True)
-            assert "changed__" not in script, table
-            assert ("from scope__" in script) == (table in filled), table
-            if f"from scope__{table}" in script:
-                assert f"insert into scope__{table}" in script or f"insert or ignore into scope__{table}" in script
+        for table in tables_of(layer):
+            script = "\n".join(default_sql().build(table, whole=True))
+            assert "work_changed__" not in script, table
+            assert ("from work_scope__" in script) == (table in filled), table
+            if f"from work_scope__{table}" in script:
+                assert (
+                    f"insert into work_scope__{table}" in script
+                    or f"insert or ignore into work_scope__{table}" in script
+                )
 
 
 def test_a_warehouse_without_a_publish_computes_everything_again(tmp_path, company) -> None:
     w = Warehouse(tmp_path / "w.db", company)
     with pytest.raises(Stopped):
         w.run(FIRST, LAST, before_task=stop_before("check_marts"))
-    w.connection.execute("delete from lease")
+    w.connection.execute("delete from work_lease")
     w.run(date(2025, 3, 1))
 
     removed = "select rows_removed from run_steps where task_id = 'stg_events' and run_id = 'run 2'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import date, timedelta
@@ -14,15 +15,18 @@ from uuid import uuid4
 
 import pandas as pd
 import yaml
-from servers import postgres_url
+from parts import need
 
 from growth.days import Days
 from growth.engines import Connection, Place
 from growth.language import definitions
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS
 from growth.language.sql import Sql
+from growth.sources.contract import Source
 from growth.sources.synthetic.rows import Synthetic
 from growth.warehouse import pipeline, verify
+
+ENGINES = ("sqlite", "duckdb", "postgres")
 
 Rows = Mapping[str, Iterable[Mapping[str, Any]]]
 
@@ -50,7 +54,7 @@ def sqlite_place(path: Path | str) -> Place:
 
 @contextmanager
 def fresh_place(engine: str, folder: Path | None = None) -> Iterator[Place]:
-    """A place for a warehouse of an engine, gone afterwards."""
+    """A place for a warehouse of an engine. It is removed afterwards."""
     if engine == "postgres":
         place = _schema()
         try:
@@ -65,16 +69,53 @@ def fresh_place(engine: str, folder: Path | None = None) -> Iterator[Place]:
 
 
 def _schema() -> Place:
-    """A schema of its own on the server of the tests."""
-    url = urlsplit(postgres_url())
-    # Nothing that a test writes has to outlive a power cut.
+    """A new schema on the PostgreSQL server of the tests."""
+    url = urlsplit(need("PostgreSQL"))
+    # No row of a test has to survive a power cut.
     options = f"-c search_path=test_{uuid4().hex[:12]} -c synchronous_commit=off"
     database = url.path.strip("/") or "postgres"
     return Place("postgres", url.hostname or "", url.port, url.username, url.password, database, {"options": options})
 
 
-class Batches:
-    """A source whose batches a test writes down: a day to the rows of each raw table that arrived on it."""
+# --- The tables of the run itself: every test reaches them by these functions
+
+
+def end_lease(connection: Any) -> None:
+    """As the next run's claim does, when Airflow reports that the run with the lease has ended."""
+    connection.execute("delete from work_lease")
+    connection.commit()
+
+
+def days_of_tables(connection: Any) -> tuple[str | None, str | None]:
+    """The as-of day of the next publish, and of what has been published."""
+    (days,) = connection.execute("select as_of_date, published_date from run_state").fetchall()
+    return days
+
+
+def batches_in_scope(connection: Any) -> list[tuple[Any, ...]]:
+    return connection.execute("select * from work_scope_batches").fetchall()
+
+
+def not_accounted_for(connection: Any) -> list[tuple[Any, ...]]:
+    """Batches in which a landed row is neither staged nor a duplicate nor rejected, or of which a number is missing."""
+    columns = "table_name, batch_date, rows_landed, rows_staged, rows_duplicate, rows_rejected"
+    accounts = connection.execute(f"select {columns} from batch_accounting").fetchall()
+    assert accounts
+    return [a for a in accounts if None in a or a[2] != sum(a[3:])]
+
+
+def tasks_that_wrote(connection: Any) -> list[tuple[str, str]]:
+    """Run and task wherever a task has removed or written a row."""
+    return connection.execute(
+        "select run_id, task_id from run_steps where rows_removed + rows_written > 0 order by 1, 2"
+    ).fetchall()
+
+
+class Batches(Source):
+    """A source whose batches are given: for each day the rows of each raw table that arrived on it.
+
+    A row may name its `source_file`.
+    """
 
     name = "batches of a test"
     last_day = None
@@ -91,16 +132,19 @@ class Batches:
         for table, columns in RAW_COLUMNS.items():
             rows = []
             for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
-                for number, row in enumerate(self.batches.get(day, {}).get(table, ()), start=1):
-                    unknown = set(row) - set(columns)
+                numbers = Counter[str]()
+                for row in self.batches.get(day, {}).get(table, ()):
+                    unknown = set(row) - {"source_file", *columns}
                     assert not unknown, f"{table} has no {unknown}"
-                    rows.append((day.isoformat(), "test", number, *(row.get(c) for c in columns)))
+                    file = row.get("source_file", "test")
+                    numbers[file] += 1
+                    rows.append((day.isoformat(), file, numbers[file], *(row.get(c) for c in columns)))
             frames[table] = pd.DataFrame(rows, columns=[*ARRIVAL_COLUMNS, *columns], dtype=object)
         yield frames
 
 
 class WithDevices(Synthetic):
-    """The invented company with a device for each user, some of which are shared, and users with two ids."""
+    """The synthetic company, with a device for each user (some are shared) and with users who have two ids."""
 
     def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
         for piece in super().pieces(first, last):
@@ -114,8 +158,9 @@ class WithDevices(Synthetic):
             yield piece | {"raw_links": links}
 
 
-class Kept:
-    """All batches of a source, read once: files without a day in their names are read whole for each run."""
+class ReadOnce(Source):
+    """A source that reads all batches of another one at once: files without a day in their names are otherwise read
+    whole for each run."""
 
     def __init__(self, source: Any) -> None:
         self.name, self.first_day, self.last_day = source.name, source.first_day, source.last_day
@@ -164,13 +209,13 @@ class Warehouse:
         return connection
 
     def close(self) -> None:
-        """Let go of the warehouse; the next question opens it again."""
+        """Close the connection. The next query opens another one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def run(self, first: date, last: date | None = None, **options: Any) -> dict[str, float]:
-        """Run the days from first to last; gives the seconds of SQL by task."""
+        """Run the days from first to last. Returns the seconds of SQL by task."""
         self.runs += 1
         days = Days(first, last or first)
         return pipeline.run(self.connection, self.sql, self.source, days, f"run {self.runs}", **options)
@@ -185,10 +230,10 @@ class Warehouse:
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
     def differences_from_rebuild(self) -> list[str]:
-        """All cells of all layers in which this warehouse is not what a rebuild from its raw tables gives."""
+        """The cells, of all layers, that a rebuild from the raw tables would fill differently."""
         self.close()
         return [str(d) for d in verify.verify(self.place, self.sql).differences]
 
     def differences_from(self, other: Warehouse, within: float = 0.0) -> list[str]:
-        found = verify.differences(self.connection, other.connection, self.sql.models, within=within)
+        found = verify.differences(self.connection, other.connection, self.sql.tables.values(), within=within)
         return [str(d) for d in found]

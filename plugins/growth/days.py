@@ -1,4 +1,4 @@
-"""Which days a run is for. Nothing else in the project asks what day it is."""
+"""Which days a run is for. No other code asks what day it is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Days(NamedTuple):
     last: date
 
     def by_month(self) -> Iterator[Days]:
-        """These days, one month after the other."""
+        """These days, split by month."""
         first = self.first
         while first <= self.last:
             last = min(self.last, first.replace(day=monthrange(first.year, first.month)[1]))

@@ -1,4 +1,4 @@
-"""What becomes of e-mail addresses, before they reach any table."""
+"""Keeping, hashing or dropping e-mail addresses before they reach any table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from growth.errors import UserError
 
 Protect = Callable[[str | None], str | None]
 
-# A domain that no address can have (RFC 2606), so that a hash is not taken for an address.
+# A domain that no address can have (RFC 2606), so that nobody takes a hash for an address.
 _DOMAIN = "hashed.invalid"
 
 
@@ -21,17 +21,17 @@ def keep(email: str | None) -> str | None:
 
 
 def chosen(environment: Mapping[str, str] = os.environ) -> Protect:
-    """What SAAS_GROWTH_EMAILS says is done to an address: keep (the default), hash or drop.
+    """What to do with each address by SAAS_GROWTH_EMAILS: keep (the default), hash or drop.
 
-    A hash is HMAC-SHA256 of the lower-case address under SAAS_GROWTH_EMAIL_KEY (RFC 2104): the same address gives the
-    same hash, and nobody without the key can try addresses out. Raises UserError.
+    A hash is the HMAC-SHA256 (RFC 2104) of the lower-case address with SAAS_GROWTH_EMAIL_KEY. The same address always
+    gives the same hash, and nobody can test addresses without the key. Raises UserError.
     """
     choice = environment.get("SAAS_GROWTH_EMAILS") or "keep"
     key = environment.get("SAAS_GROWTH_EMAIL_KEY") or ""
     if choice == "keep":
         return keep
     if choice == "drop":
-        return lambda email: None
+        return lambda _email: None
     if choice != "hash":
         raise UserError(f"SAAS_GROWTH_EMAILS is {choice!r}: say keep, hash or drop.")
     if len(key) < 16:

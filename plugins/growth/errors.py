@@ -1,4 +1,4 @@
-"""The one kind of error that a person can cause and mend."""
+"""Errors that a person can cause and correct."""
 
 
 class UserError(Exception):
@@ -6,4 +6,9 @@ class UserError(Exception):
 
 
 class PassingError(UserError):
-    """The same, where it may be over when one tries again."""
+    """A UserError that may have passed when the task is retried."""
+
+
+def one_line(text: object) -> str:
+    """Text of a library or a file on one line, for the sentence of an error."""
+    return " ".join(str(text).split())

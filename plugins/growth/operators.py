@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 from collections.abc import Container, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 CONNECTION = "growth_warehouse"
 
-# "make run" where that runs the tasks, None where a scheduler does.
+# "make run" where that command runs the tasks, None where a scheduler does.
 HELD_BY = os.environ.get("SAAS_GROWTH_HELD_BY")
 
 # Bound by the database in every statement that names them; rendered for each run.
@@ -47,7 +48,7 @@ RUN_PARAMETERS = {
 
 @cache
 def sql() -> Sql:
-    """The statements for the engine of the connection. Found out in the task, never while the DAG file is parsed."""
+    """The statements for the engine of the connection. Looked up in the task, never while the DAG file is parsed."""
     return Sql(definitions.load(), place().kind)
 
 
@@ -56,7 +57,7 @@ def place() -> Place:
 
 
 class WarehouseHook(DbApiHook):
-    """The provider's hook opens the connection; this one adds what the engine needs: waiting, transactions, marks."""
+    """Opens the connection with the provider's hook, and adds what the engine needs: timeouts, transactions, marks."""
 
     conn_name_attr = "warehouse_conn_id"
     default_conn_name = CONNECTION
@@ -147,7 +148,7 @@ def acquire_lease(connection: Connection, context: Context) -> None:
 
 
 class ClaimOperator(BaseSensorOperator):
-    """Waits until no other run works on the warehouse, then takes it for this run.
+    """Waits until no other run holds the lease of the warehouse, then takes it.
 
     A sensor, because a backfill brings its own number of active runs and waiting must not keep workers busy.
     """
@@ -239,7 +240,7 @@ class PublishOperator(WarehouseOperator):
             super().execute(context)
         with for_people(), closing(self._hook.get_conn()) as connection:
             drop_obsolete_columns(connection, sql())
-            sql().engine.published(place(), connection)
+            sql().engine.refresh_readers(place(), connection)
 
 
 class ChecksOperator(WarehouseOperator):
@@ -264,7 +265,7 @@ class ChecksOperator(WarehouseOperator):
                 seconds = run_checks(connection, self.checks, self.parameters)
             except ChecksFailed:
                 # Readers are told that the run has failed.
-                sql().engine.published(place(), connection)
+                sql().engine.refresh_readers(place(), connection)
                 raise
             write_down_seconds(connection, context, seconds)
 
@@ -278,6 +279,9 @@ def land_batches(**context: Any) -> None:
         acquire_lease(connection, context)
         prepare(connection, sql())
         rebuild = bool(context["params"].get("rebuild"))
+        # What is loaded so far lives until the process ends. Taking it out of garbage collections, which the many rows
+        # cause, saves about a quarter of the CPU time of reading files.
+        gc.freeze()
         landed = land(connection, sql(), open_source(), run_days, run_of(context), rebuild, emails.chosen())
         write_down_seconds(connection, context, landed.sql_seconds)
     for reason in dict.fromkeys(landed.whole.values()):
@@ -288,7 +292,7 @@ def land_batches(**context: Any) -> None:
 
 
 def write_down_seconds(connection: Connection, context: Context, seconds: float) -> None:
-    """What the task's SQL cost, beside the rows that its script wrote down."""
+    """Write the seconds of the task's SQL beside the row counts that its statements have written."""
     step = (*run_of(context).values(), context["ti"].task_id)
     with transaction(connection):
         connection.execute(
@@ -300,34 +304,28 @@ def write_down_seconds(connection: Connection, context: Context, seconds: float)
 
 
 def verify_warehouse() -> None:
-    """Compare every table with a rebuild made aside; fails where a cell differs."""
+    """Compare every table with a rebuild aside; fails where a cell differs."""
     from growth.warehouse.verify import report, verify
 
     with for_people():
         if report(verify(place(), sql())):
-            raise UserError("What people read is not what a rebuild gives: the cells are in the log above.")
+            raise UserError("The published tables differ from a rebuild: the cells are in the log above.")
 
 
-def erase_people(**context: Any) -> None:
-    """Erase the people that the run names; its log says who asked, why, and how much there was."""
-    from growth.sources import open_source
+def erase_people(**context: Any) -> dict[str, int]:
+    """Erase the people that the run names and give how much there was; the log says who asked and why."""
+    from growth.sources import archives_to_erase, open_source
     from growth.warehouse.erase import asked_for, erase
 
     params = context["params"]
     with for_people(), closing(connect()) as connection:
         users = asked_for(params["users"])
-        source = open_source()
-        (keeps,) = connection.execute(
-            "select count(*) from raw_batches where source_name like '%stripe_api%'"
-        ).fetchone()
-        if keeps and not hasattr(source, "forget"):
-            raise UserError(
-                "What Stripe said of these people is kept in files: name the source with SOURCE=stripe_api."
-            )
+        landed = connection.execute("select distinct source_name from raw_batches").fetchall()
+        archives = archives_to_erase(open_source(), [name for (name,) in landed])
         print(f"Asked for by {params['asked_by']}: {params['reason']}")
         acquire_lease(connection, context)
         prepare(connection, sql())
         found = erase(place(), connection, sql(), users, run_of(context))
-        if hasattr(source, "forget"):
-            source.forget(found.ids)
-    print(f"Erased: {len(users)} people with {len(found.ids)} ids in {found.rows} raw rows")
+        for archive in archives:
+            archive.forget(found.ids)
+    return {"people": len(users), "ids": len(found.ids), "raw_rows": found.rows}

@@ -71,11 +71,6 @@ end
 cast(json_object({% for column in columns %}'{{ column }}', {{ column }}{{ ', ' if not loop.last }}{% endfor %}) as text)
 {%- endmacro -%}
 
-{#- The names of the tables and views that there are, for a reader who takes what it finds. -#}
-{%- macro table_names() -%}
-select table_name from information_schema.tables where table_catalog = current_database()
-{%- endmacro -%}
-
 {#- Tables ------------------------------------------------------------------------------------------------------ -#}
 
 {%- set types = {'text': 'varchar', 'integer': 'bigint', 'real': 'double'} -%}

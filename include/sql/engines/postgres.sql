@@ -72,11 +72,6 @@ case when {{ text }} ~ '{{ json_number }}' then cast({{ text }} as double precis
 cast(row_to_json((select j from (select {{ columns | join(', ') }}) as j)) as text)
 {%- endmacro -%}
 
-{#- The names of the tables and views that there are, for a reader who takes what it finds. -#}
-{%- macro table_names() -%}
-select table_name from information_schema.tables where table_schema = current_schema()
-{%- endmacro -%}
-
 {#- Tables ------------------------------------------------------------------------------------------------------ -#}
 
 {#- Text is ordered by its bytes, as elsewhere: the order of a language would pick other rows of those that tie. -#}

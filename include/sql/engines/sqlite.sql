@@ -59,9 +59,6 @@ case when substr({{ text }}, 20, 1) = '.' and substr({{ text }}, 24, 1) glob '[0
 json_object({% for column in columns %}'{{ column }}', {{ column }}{{ ', ' if not loop.last }}{% endfor %})
 {%- endmacro -%}
 
-{#- The names of the tables and views that there are, for a reader who takes what it finds. -#}
-{%- macro table_names() -%} select name from sqlite_master where type in ('table', 'view') {%- endmacro -%}
-
 {#- Tables ------------------------------------------------------------------------------------------------------ -#}
 
 {%- set types = {'text': 'text', 'integer': 'integer', 'real': 'real'} -%}

@@ -1,12 +1,12 @@
--- Who was active in each calendar month. Cohorts have nobody in common, so that their users may be added up.
+-- Who was active in each calendar month. No user is in two cohorts, so the users of cohorts add up.
 select
     activity_month,
     sum(active_users) as active_users,
     sum(case when months_since_signup = 0 then active_users else 0 end) as new_users,
     sum(case when months_since_signup = 0 then cohort_size else 0 end) as signups,
     sum(cohort_size) as users,
-    sum(active_user_days) as active_user_days,
-    max(days_observed) as days_observed,
+    {{ db.ratio('sum(active_user_days)', 'max(days_observed)') }} as avg_dau,
+    {{ db.ratio('sum(active_user_days)', 'max(days_observed) * sum(active_users)') }} as stickiness,
     min(is_complete) as is_complete
 from fct_engagement_cohorts
 where activity_month between :since and :until

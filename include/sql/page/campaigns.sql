@@ -1,4 +1,5 @@
--- The largest campaigns, of one source where one is chosen.
+-- The campaigns that brought the most people, for the form: all of them, or those of one source.
+{# by_source: no | yes #}
 {% set people = definitions.funnel.steps[0].people %}
 select utm_campaign as name
 from fct_acquisition_funnel_by_channel
@@ -6,5 +7,5 @@ from fct_acquisition_funnel_by_channel
 where utm_source = :source
 {% endif %}
 group by utm_campaign
-order by sum({{ people }}) desc, utm_campaign
+order by sum({{ people }}) desc, utm_campaign asc
 limit 200

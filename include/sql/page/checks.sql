@@ -1,4 +1,4 @@
--- What the checks of a run have found, the worst first.
+-- The results of a run's checks: failures first, then warnings.
 select check_name, severity, rows_found
 from check_results
 where run_id = :run_id

@@ -1,4 +1,5 @@
--- People at each step by source, or by campaign of one source; cohorts that can still change apart.
+-- People at each step by source, or by campaign of one source; cohorts that can still change are counted apart.
+{# by_source, by_campaign: no | yes #}
 {% set people = definitions.funnel.steps | map(attribute='people') | list %}
 {% set channel = 'utm_campaign' if by_source else 'utm_source' %}
 select
@@ -16,4 +17,4 @@ where cohort_month between :since and :until
     and utm_campaign = :campaign
     {% endif %}
 group by {{ channel }}, is_mature
-order by sum({{ people[0] }}) desc, {{ channel }}
+order by sum({{ people[0] }}) desc, {{ channel }} asc

@@ -1,9 +1,14 @@
--- People at each step by cohort month: everybody, or those of a source or campaign.
-{% set people = definitions.funnel.steps | map(attribute='people') | list %}
+-- People at each step by cohort month: all people, or those of one source or campaign.
+{# by_source, by_campaign: no | yes #}
+{% set steps = definitions.funnel.steps %}
 select
     cohort_month,
-    {% for step in people %}
-    sum({{ step }}) as {{ step }},
+    {% for step in steps %}
+    sum({{ step.people }}) as {{ step.people }},
+    {% endfor %}
+    {% for step in steps[1:] %}
+    {% set before = steps[loop.index0] %}
+    {{ db.ratio('sum(' ~ step.people ~ ')', 'sum(' ~ before.people ~ ')') }} as {{ before.noun }}_to_{{ step.noun }}_rate,
     {% endfor %}
     min(is_mature) as is_mature,
     max(matures_on) as matures_on

@@ -1,4 +1,4 @@
--- The months that there is anything to show of.
+-- The months that have data.
 select distinct activity_month as month
 from fct_engagement_cohorts
 union

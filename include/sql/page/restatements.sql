@@ -1,4 +1,6 @@
--- The ledger: each cell that changed after it counted as final.
+-- The ledger: each cell that changed after it was final.
+{# counted, searched, descending: no | yes #}
+{# sort: as_of_date | table_name | row_key | column_name | old_value | new_value | cause #}
 select {% if counted %}count(*) as cells{% else %}as_of_date, table_name, row_key, column_name, old_value, new_value, cause{% endif %}
 
 from restatements
@@ -10,8 +12,8 @@ where lower(table_name) like :pattern escape '!'
 {% endif %}
 {% if not counted %}
 order by
-    case when {{ sort }} is null then 1 else 0 end,
-    {{ sort }}{{ ' desc' if descending }},
-    as_of_date desc, table_name, row_key, column_name
+    case when {{ sort }} is null then 1 else 0 end asc,
+    {{ sort }} {{ 'desc' if descending else 'asc' }},
+    as_of_date desc, table_name asc, row_key asc, column_name asc
 limit :size offset :start
 {% endif %}

@@ -1,4 +1,4 @@
--- What is published, and what a run has landed since: a run that did not publish keeps its batches and the warehouse.
+-- What is published, and what has landed since: a run that has not published leaves its batches in scope and keeps its lease.
 select
     r.published_date,
     r.published_month,

@@ -1,12 +1,17 @@
--- Users who need a call, with the reason: those at risk, or those ready for more.
+-- Users who need a call, with the reason: those at risk, or those ready for an upsell.
+{# counted, searched, descending, sees_emails: no | yes #}
+{# flag: is_at_risk | is_upsell_ready #}
+{# sort: h.user_id | u.email | h.plan_name | h.cohort_month | h.last_active_date | h.overall_health_score #}
 {% set reason = 'at_risk_reason' if flag == 'is_at_risk' else 'upsell_reason' %}
 {% set days = 'active_days_' ~ definitions.health.window_days ~ 'd' %}
-{% set by_email = (searched and sees_emails) or (sort == 'u.email' and not counted) %}
+{% set by_email = (searched and sees_emails) or (not counted and sort == 'u.email') %}
 {% set in_order -%}
-case when {{ sort }} is null then 1 else 0 end, {{ sort }}{{ ' desc' if descending }}, h.user_id
+{% if not counted %}
+case when {{ sort }} is null then 1 else 0 end asc, {{ sort }} {{ 'desc' if descending else 'asc' }}, h.user_id asc
+{%- endif %}
 {%- endset %}
 with listed as (
-    -- Addresses are looked up for those who are shown, unless it takes them to find these.
+    -- E-mail addresses are joined for the users that are shown; for all users only where a search or the order needs them.
     select {{ 'count(*) as users' if counted else 'h.user_id' }}
     from dim_user_health as h
     {% if by_email %}
@@ -14,14 +19,14 @@ with listed as (
     {% endif %}
     where h.{{ flag }} = 1
         {% if flag != 'is_at_risk' %}
-        -- The index of the flags begins with the other one.
+        -- The index of the flags begins with this one.
         and h.is_at_risk in (0, 1)
         {% endif %}
         {% if searched %}
         and (
             lower(h.user_id) like :pattern escape '!'
             {% if not sees_emails %}
-            -- An address that is an id cannot be found letter by letter either.
+            -- An id that is an address cannot be guessed letter by letter.
             and h.user_id not like '%@%'
             {% endif %}
             or lower(h.plan_name) like :pattern escape '!'

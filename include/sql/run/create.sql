@@ -1,11 +1,10 @@
 {#- Everything that a warehouse consists of, created where it is missing. -#}
 {% set text, int, real = 'text', 'integer', 'real' %}
 -- What arrived, as it arrived.
-{% for table, columns in raw_tables.items() %}
-{% set types = {'batch_date': text, 'source_file': text, 'source_row': int} %}
-{% for column in columns %}{% set _ = types.update({column: text}) %}{% endfor %}
-{{ db.create_large_table(table, types, ['batch_date', 'source_file', 'source_row']) }}
-{{ db.create_raw_index(table, columns[0]) }}
+{% for t in raw %}
+{{ db.create_large_table(t.name, t.types, t.key) }}
+{{ db.create_raw_index(t.name, raw_tables[t.name][0]) }}
+{{ db.describe(t) }}
 {% endfor %}
 {{ db.create_table('raw_batches', {'batch_date': text, 'table_name': text, 'source_name': text, 'rows_landed': int},
     ['batch_date', 'table_name']) }}

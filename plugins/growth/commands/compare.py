@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import csv
-import math
 import re
 import textwrap
-from collections.abc import Mapping
+from calendar import monthrange
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from growth.commands.run import warehouse_place
-from growth.commands.summary import STAR, WIDTH, table
+from growth.commands.text import STAR, WIDTH, plain, table
 from growth.engines import Connection, Place
 from growth.errors import UserError
+from growth.language import definitions
 from growth.language.definitions import Definitions
+from growth.language.queries import Reader, Row
 from growth.language.sql import Sql
 from growth.warehouse.scripts import plain_errors
 from growth.warehouse.state import definitions_have_changed
@@ -25,40 +28,70 @@ WITHIN = 5.0
 SHOWN = 3  # reasons and names of each kind
 
 EVENTS = ("raw_events", "raw_users")
-COHORT = "cohort_month = :month"
-IN_MONTH = "{0} >= :month and {0} < :month_after"
-NOT_OVER = "(select last_day > published_day from calendar_months cross join run_state where month = :month)"
 
 _MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))(?:-01)?")
 _RETENTION = re.compile(r"retention_month_(\d{1,3})")
 _NUMBER = re.compile(r"(\d{1,15}|[1-9]\d{0,2}(?:,\d{3}){1,4})?(\.\d{1,15})?")
 
 
+class Month(NamedTuple):
+    """A calendar month, as the parameters of queries."""
+
+    first_day: date
+
+    @property
+    def last_day(self) -> date:
+        return self.first_day.replace(day=monthrange(*self.first_day.timetuple()[:2])[1])
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        first = self.first_day.isoformat()
+        following = (self.last_day + timedelta(days=1)).isoformat()
+        ends = {"first_date": first, "last_date": self.last_day.isoformat(), "next_month": following}
+        return ends | {"since": first, "until": first}
+
+    def after(self, months: int) -> Month:
+        number = self.first_day.year * 12 + self.first_day.month - 1 + months
+        return Month(date(number // 12, number % 12 + 1, 1))
+
+    def __str__(self) -> str:
+        return self.first_day.isoformat()[:7]
+
+
 class Metric(NamedTuple):
-    """A number of a month that dashboards show, too."""
+    """A number of a month that dashboards show as well."""
 
     name: str
-    query: str  # gives the number, and whether it can still change
-    table: str  # where to look when nothing in the warehouse says more
-    why: str  # why numbers of this kind usually differ
-    feeds: tuple[str, ...]  # the raw tables that it is counted from
-    step: int | None = None  # of the funnel, for its counts and rates
+    query: str
+    number: Callable[[list[Row]], float | None]
+    """Finds it in the rows that the query gives for the month."""
+    table: str
+    """Where to look when nothing in the warehouse explains a difference."""
+    why: str
+    """Why numbers of this kind usually differ."""
+    raw_tables: tuple[str, ...]
+    """What it is counted from."""
+    step: int | None = None
+    """The step of the funnel, for its counts and rates."""
     is_rate: bool = False
-    is_as_of: bool = False  # known for the as-of day only
-    months_later: int = 0  # when the month lies that is counted in
+    is_as_of: bool = False
+    """Whether it is known for the as-of day only."""
+    months_later: int = 0
+    """How many months after the month it is counted."""
 
 
 class Known(NamedTuple):
-    """A line of the CSV: what the other dashboard says."""
+    """A line of the CSV: a number of the other dashboard."""
 
-    where: str  # the file and the line
-    month: str
+    where: str
+    """The file and the line."""
+    month: Month
     metric: Metric
     value: float
 
 
 class Compared(NamedTuple):
-    """What it says beside what we say; ours is None for a rate of nobody."""
+    """A number of the other dashboard beside ours, which is None for a rate of nobody."""
 
     known: Known
     ours: float | None
@@ -76,80 +109,75 @@ class Compared(NamedTuple):
 
 
 def metrics(definitions: Definitions) -> dict[str, Metric]:
-    """All that have a name of their own, by name; the months of retention have names without end."""
+    """All metrics by name, apart from those of retention, of which there is one for each month."""
     funnel, active = definitions.funnel, ", ".join(definitions.active.meaningful_events)
     came = {"first_visit": "first visit", "signup": "signup"}[funnel.cohort_by]
     whys = {
         "active": f"Here only signed-up users with one of {active} on a day (in UTC) are active; dashboards often count"
         " anonymous visitors, any event, or days of another time zone.",
         "signups": "Here a person with several ids signs up once, in a month of UTC; dashboards often count accounts,"
-        " test accounts and deleted ones with them, in a time zone of their own.",
-        "first": f"Here somebody counts once, in the month of their {came}, whatever ids they had; dashboards count"
-        " devices, cookies or visits, and again in every month.",
-        "step": f"Here somebody counts in the month of their {came}, and only if they took the step in its order and"
-        " its window; dashboards usually count the month in which it happens.",
+        " including test accounts and deleted ones, in another time zone.",
+        "first": f"Here a person counts once, in the month of their {came}, whatever ids they had; dashboards count"
+        " devices, cookies or visits, and count them again in every month.",
+        "step": f"Here a person counts in the month of their {came}, and only if they took the step in its order and"
+        " within its window; dashboards usually count the month in which it happens.",
         "rate": "Here both counts are of the same people, those of the cohort; dashboards often divide what happened"
         " in a month by what else happened in it.",
-        "as_of": "Here this is what the as-of day ends with, by the rules of include/definitions.yaml for statuses and"
-        " prices; dashboards show the moment, and often count trials or past_due otherwise.",
+        "as_of": "Here this is the state at the end of the as-of day, by the rules of include/definitions.yaml for"
+        " statuses and prices; dashboards show the current moment, and often count trials or past_due differently.",
     }
-    of_month = f"{NOT_OVER} from fct_engagement_cohorts where activity_month = :month"
-    of_day = f"{NOT_OVER} from dim_user_health"
-    days_of_all = "nullif(max(days_observed) * sum(active_users), 0)"
-    users, engagement = ("raw_users",), "int_user_engagement"
     plans = (*EVENTS, "raw_subscriptions")
+    months = "page/active_months"
     found = [
-        Metric("active_users", f"select sum(active_users), {of_month}", engagement, whys["active"], EVENTS),
-        Metric("avg_dau", f"select sum(avg_dau), {of_month}", engagement, whys["active"], EVENTS),
-        Metric(
-            "stickiness",
-            f"select 1.0 * sum(active_user_days) / {days_of_all}, {of_month}",
-            engagement,
-            whys["active"],
-            EVENTS,
-            is_rate=True,
-        ),
-        Metric(
-            "new_signups",
-            f"select sum(cohort_size), {of_month} and cohort_month = :month",
-            "stg_users",
-            whys["signups"],
-            users,
-        ),
-        Metric("users", f"select count(*), {of_day}", "stg_users", whys["as_of"], users, is_as_of=True),
         *(
-            Metric(name, f"select sum({flag}), {of_day}", look, whys["as_of"], plans, is_as_of=True)
-            for name, flag, look in (
-                ("paying_users", "is_paying", "stg_subscriptions"),
-                ("at_risk_users", "is_at_risk", "dim_user_health"),
-                ("upsell_ready_users", "is_upsell_ready", "dim_user_health"),
+            Metric(name, months, _only(name), "int_user_engagement", whys["active"], EVENTS, is_rate=is_rate)
+            for name, is_rate in (("active_users", False), ("avg_dau", False), ("stickiness", True))
+        ),
+        Metric("new_signups", months, _only("signups"), "stg_users", whys["signups"], ("raw_users",)),
+        *(
+            Metric(name, "page/health", _users(flag), look, whys["as_of"], raw_tables, is_as_of=True)
+            for name, flag, look, raw_tables in (
+                ("users", None, "stg_users", ("raw_users",)),
+                ("paying_users", "is_paying", "stg_subscriptions", plans),
+                ("at_risk_users", "is_at_risk", "dim_user_health", plans),
+                ("upsell_ready_users", "is_upsell_ready", "dim_user_health", plans),
             )
         ),
     ]
-    feeds = EVENTS
+    raw_tables = EVENTS
+    cohorts = "page/funnel_cohorts"
     for number, step in enumerate(funnel.steps):
         if step.subscription:
-            feeds = plans
-        # How many came is final with the month; what they do next, when the cohort is mature.
-        kind, can_change = ("step", "1 - is_mature") if number else ("first", NOT_OVER)
-        cohort = f"{can_change} from fct_acquisition_funnel where {COHORT}"
+            raw_tables = plans
+        why = whys["step" if number else "first"]
         look = "stg_subscriptions" if step.subscription else "int_funnel_steps"
-        found.append(Metric(step.people, f"select {step.people}, {cohort}", look, whys[kind], feeds, number))
+        found.append(Metric(step.people, cohorts, _only(step.people), look, why, raw_tables, number))
         if number:
             rate = f"{funnel.steps[number - 1].noun}_to_{step.noun}_rate"
             found.append(
-                Metric(rate, f"select {rate}, {cohort}", "int_funnel_steps", whys["rate"], feeds, number, is_rate=True)
+                Metric(rate, cohorts, _only(rate), "int_funnel_steps", whys["rate"], raw_tables, number, is_rate=True)
             )
     return {metric.name: metric for metric in found}
 
 
+def _only(column: str) -> Callable[[list[Row]], float | None]:
+    return lambda rows: rows[0][column] if rows else None
+
+
+def _users(flag: str | None) -> Callable[[list[Row]], float | None]:
+    return lambda rows: sum(row["users"] for row in rows if flag is None or row[flag])
+
+
 def _retention(name: str, months: int) -> Metric:
+    def rate(cells: list[Row]) -> float | None:
+        return next((cell["retention_rate"] for cell in cells if cell["months_since_signup"] == months), None)
+
     return Metric(
         name,
-        "select retention_rate, 1 - is_complete from fct_engagement_cohorts"
-        f" where cohort_month = :month and months_since_signup = {months}",
+        "page/cohorts",
+        rate,
         "fct_engagement_cohorts",
-        "Here month N is the Nth calendar month after that of the signup, and all who signed up are in the whole;"
+        "Here month N is the Nth calendar month after that of the signup, as a share of all who signed up;"
         " dashboards often count windows of 30 days from each signup, or only users who were active first.",
         EVENTS,
         is_rate=True,
@@ -161,14 +189,14 @@ def _retention(name: str, months: int) -> Metric:
 
 
 def read_known(path: Path, names: Mapping[str, Metric]) -> list[Known]:
-    """The lines of the CSV. Raises UserError, one sentence with the line, for the first that cannot be compared."""
+    """The lines of the CSV. Raises UserError with the line for the first that cannot be compared."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = [name.strip().lower() for name in next(reader, [])]
             if sorted(header) != sorted(COLUMNS):
                 raise UserError(
-                    f"The file {path} begins with {','.join(header)[:60]!r}: let its first line be {','.join(COLUMNS)}."
+                    f"The file {path} begins with {','.join(header)[:60]!r}: make {','.join(COLUMNS)} its first line."
                 )
             known = []
             for cells in reader:
@@ -177,7 +205,7 @@ def read_known(path: Path, names: Mapping[str, Metric]) -> list[Known]:
     except OSError as error:
         raise UserError(f"The file {path} cannot be read ({error.strerror}): name another with KNOWN=.") from None
     except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"The file {path} is no CSV in UTF-8 ({error}): export it as one.") from None
+        raise UserError(f"The file {path} is not a CSV in UTF-8 ({error}): export it as one.") from None
     if not known:
         raise UserError(f"The file {path} has no line below its header: add one for each number to compare.")
     return known
@@ -187,7 +215,7 @@ def _line(path: Path, line: int, header: list[str], cells: list[str], names: Map
     where = f"{path} line {line}"
     if len(cells) != len(header):
         raise UserError(
-            f"{where} has {len(cells)} fields in place of {len(header)}: put quotes around a value with a comma in it."
+            f"{where} has {len(cells)} fields instead of {len(header)}: put quotes around a value with a comma in it."
         )
     month, name, value = (cells[header.index(column)].strip() for column in COLUMNS)
     if not (found := _MONTH.fullmatch(month)):
@@ -197,7 +225,7 @@ def _line(path: Path, line: int, header: list[str], cells: list[str], names: Map
     if not metric:
         known = ", ".join([*names, "retention_month_1 (2, 3, ...)"])
         raise UserError(f"{where}: the metric is {name!r}: write one of {known}.")
-    return Known(where, f"{found[1]}-01", metric, _value(where, metric, value))
+    return Known(where, Month(date.fromisoformat(f"{found[1]}-01")), metric, _value(where, metric, value))
 
 
 def _value(where: str, metric: Metric, text: str) -> float:
@@ -216,94 +244,77 @@ def _value(where: str, metric: Metric, text: str) -> float:
 # --- Beside ours
 
 
-def compare(root: Path, environment: Mapping[str, str]) -> int:
-    """Print the comparison; gives 0 where all is within, else 1. Only reads. Raises UserError."""
-    from growth.language import definitions
-
+def compare(place: Place, known_file: Path, within: float = WITHIN) -> int:
+    """Print the comparison; gives 0 where no number differs by more than `within` percent, else 1. Raises UserError."""
     words = definitions.load()
-    if not environment.get("KNOWN"):
-        raise UserError("No numbers to compare with are named: make compare KNOWN=known.csv (month,metric,value).")
-    within = _within(environment.get("WITHIN"))
-    place = warehouse_place(root, environment)
-    lines = read_known(root / Path(environment["KNOWN"]).expanduser(), metrics(words))
+    lines = read_known(known_file, metrics(words))
     if not place.engine.exists(place):
         raise UserError(f"There is no warehouse {place}: make run builds it.")
     with plain_errors(place), closing(place.engine.read(place)) as connection:
-        as_of = _as_of(connection, place, Sql(words, place.kind))
-        results = [_compared(connection, known, as_of, within) for known in lines]
-        print(*_report(connection, words, results, as_of, within), sep="\n")
+        reader = Reader(Sql(words, place.kind), connection)
+        published = _published_day(connection, reader, place)
+        results = [beside_ours(reader, known, published, within) for known in lines]
+        print(*_report(reader, results, published, within), sep="\n")
     return 0 if all(result.is_within for result in results) else 1
 
 
-def _within(text: str | None) -> float:
-    try:
-        within = float((text or str(WITHIN)).strip().removesuffix("%"))
-    except ValueError:
-        within = math.nan
-    if not 0 <= within < math.inf:
-        raise UserError(f"WITHIN is {text!r}: give the percentage that may lie between, such as WITHIN=5.")
-    return within
+def _published_day(connection: Connection, reader: Reader, place: Place) -> date:
+    if "run_state" not in reader.tables:
+        raise UserError(f"The database {place} has no tables of a run yet: make run builds them.")
+    published = reader.row("page/state")["published_date"]
+    if not published:
+        raise UserError(f"No run has published in the warehouse {place}: run again, then compare.")
+    if definitions_have_changed(connection, reader.sql):
+        raise UserError("The definitions have changed since the last run: run again, then compare.")
+    return date.fromisoformat(published)
 
 
-def _as_of(connection: Connection, place: Place, sql: Sql) -> str:
-    if "run_state" not in place.engine.tables(connection):
-        raise UserError(f"The warehouse {place} is none yet: make run builds it.")
-    (as_of,) = connection.execute("select published_date from run_state").fetchone()
-    if not as_of:
-        raise UserError(f"No run has published in the warehouse {place}: run again, and compare then.")
-    if definitions_have_changed(connection, sql):
-        raise UserError("The definitions have changed since the last run: run again, and compare then.")
-    return as_of
-
-
-def _compared(connection: Connection, known: Known, as_of: str, within: float) -> Compared:
-    _refuse_month_without_data(connection, known, as_of)
+def beside_ours(reader: Reader, known: Known, published: date, within: float) -> Compared:
+    """A known number beside ours. Raises UserError where the warehouse cannot have it."""
+    _refuse_month_without_data(reader, known, published)
     metric, theirs = known.metric, known.value
-    ours, can_change = connection.execute(metric.query, _bound(known.month)).fetchone() or (None, False)
+    rows = reader.rows(metric.query, known.month.parameters)
+    ours = metric.number(rows)
     if ours is None and not metric.is_rate:
         ours = 0
-    # A dashboard says 0 % of nobody. What lies on the edge is within, however its fraction is rounded.
-    return Compared(known, ours, bool(can_change), _is_within(theirs, ours or 0, within))
+    # Later steps can be reached until the cohort is mature; other numbers are final when their month is over.
+    is_final = not rows or (rows[0]["is_mature"] if metric.step else _is_over(known, published))
+    # Dashboards show a rate of nobody as 0 %.
+    return Compared(known, ours, not is_final, _is_within(theirs, ours or 0, within))
 
 
-def _bound(month: str) -> dict[str, str]:
-    """What the queries bind: a month, and the one after it."""
-    year, number = int(month[:4]), int(month[5:7])
-    return {"month": month, "month_after": f"{year + number // 12}-{number % 12 + 1:02}-01"}
+def _is_over(known: Known, published: date) -> bool:
+    return known.month.after(known.metric.months_later).last_day <= published
 
 
 def _is_within(theirs: float, ours: float, within: float) -> bool:
+    # The last factor keeps rounding from excluding a number that lies exactly on the edge.
     return abs(ours - theirs) <= within / 100 * theirs * (1 + 1e-9)
 
 
-def _refuse_month_without_data(connection: Connection, known: Known, as_of: str) -> None:
-    (first,) = connection.execute(
-        "select min(cohort_month) from (select cohort_month from fct_acquisition_funnel"
-        " union all select cohort_month from fct_engagement_cohorts) as months"
-    ).fetchone()
-    first, last, month, metric = (first or as_of)[:7], as_of[:7], known.month[:7], known.metric
+def _refuse_month_without_data(reader: Reader, known: Known, published: date) -> None:
+    months = reader.rows("page/months")
+    first, last = (months[0]["month"] if months else published.isoformat())[:7], published.isoformat()[:7]
+    month, metric = str(known.month), known.metric
     if metric.is_as_of and month != last:
         raise UserError(
-            f"{known.where}: {metric.name} is known for the as-of day {as_of} only, not for {month}:"
+            f"{known.where}: {metric.name} is known for the as-of day {published} only, not for {month}:"
             f" compare that of {last}, or leave the line out."
         )
-    counted_in = int(month[:4]) * 12 + int(month[5:]) + metric.months_later
-    if month < first or counted_in > int(last[:4]) * 12 + int(last[5:]):
+    if month < first or str(known.month.after(metric.months_later)) > last:
         raise UserError(
             f"{known.where}: there is no {metric.name} of {month}, the warehouse has data of {first} to {last}:"
-            " leave the line out, or run the days that are missing."
+            " leave the line out, or run the missing days."
         )
 
 
 # --- What is printed
 
 
-def _report(
-    connection: Connection, definitions: Definitions, results: list[Compared], as_of: str, within: float
-) -> list[str]:
+def _report(reader: Reader, results: list[Compared], published: date, within: float) -> list[str]:
     rows = [
         [
-            f"{r.known.month[:7]}   {r.known.metric.name}",
+            f"{r.known.month}   {r.known.metric.name}",
             _shown(r.known.metric, r.known.value),
             _shown(r.known.metric, r.ours) + (STAR if r.can_change else ""),
             "-" if r.difference is None else f"{r.difference:+z,.2f} %",
@@ -312,12 +323,12 @@ def _report(
         for r in results
     ]
     note = "* can still change: the month is not over, or the cohort is not mature"
-    lines = [f"Their numbers and ours as of {as_of}", ""]
+    lines = [f"Their numbers and ours as of {published}", ""]
     lines += table(["month     metric", "theirs", "ours", "difference", "verdict"], rows, note)
     misses = [result for result in results if not result.is_within]
     for miss in misses:
-        look, clues = _clues(connection, definitions, miss, within)
-        lines += ["", f"{miss.known.month[:7]} {miss.known.metric.name}: look at {look} next"]
+        look, clues = _clues(reader, miss, within)
+        lines += ["", f"{miss.known.month} {miss.known.metric.name}: look at {look} next"]
         lines += textwrap.wrap(
             " ".join([miss.known.metric.why, *clues]), WIDTH, initial_indent="  ", subsequent_indent="  "
         )
@@ -333,77 +344,73 @@ def _shown(metric: Metric, value: float | None) -> str:
     return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
 
 
-def _clues(connection: Connection, definitions: Definitions, miss: Compared, within: float) -> tuple[str, list[str]]:
-    """The table to look at next, and what the warehouse says about the month.
+def _clues(reader: Reader, miss: Compared, within: float) -> tuple[str, list[str]]:
+    """The table to look at next, and what the warehouse knows about the month.
 
-    The table is the one that explains the miss: for a count that is too low here, one that holds as many rows as are
-    lacking; where there is none, that which the metric is counted from.
+    The first that explains the miss: days without batches, the month of the event instead of the cohort's, then a table
+    that holds back as many rows as the count lacks; otherwise the table that the metric is counted from.
     """
-    known, metric = miss.known, miss.known.metric
+    month, metric = miss.known.month, miss.known.metric
+    if missing := _days_not_landed(reader, month):
+        days = month.last_day.day
+        return "raw_batches", [f"Of its {days} days {missing} have not been landed: run them with FROM=."]
     clues: list[str] = []
-    held: dict[str, int] = {}
-
-    def ask(query: str) -> tuple[Any, ...]:
-        return connection.execute(query, _bound(known.month)).fetchone()
-
-    days, so_far = ask(
-        "select m.last_day - m.first_day + 1, r.as_of_day - m.first_day + 1"
-        " from calendar_months as m cross join run_state as r where m.month = :month"
-    )
-    (landed,) = ask(f"select count(distinct batch_date) from raw_batches where {IN_MONTH.format('batch_date')}")
-    lacking = min(days, so_far) - landed
-    if lacking:
-        return "raw_batches", [f"Of its {days} days {lacking} have not been landed: run them with FROM=."]
+    held_back: Counter[str] = Counter()
     if metric.step:
-        before, step = definitions.funnel.steps[metric.step - 1 : metric.step + 1]
-        took, could = (
-            ask(f"select count(*) from int_funnel_steps where {IN_MONTH.format(f'{s.name}_at')}")[0]
-            for s in (step, before)
-        )
-        if metric.is_rate:
-            part, whole = ask(f"select {step.people}, {before.people} from fct_acquisition_funnel where {COHORT}")
-            clues.append(f"Here {part:,} {step.people} of {whole:,} {before.people}.")
-        by_event = took / (could or 1) if metric.is_rate else took
-        agrees = _is_within(known.value, by_event, within)
-        clues.append(
-            f"By the month in which it happened ours is {_shown(metric, by_event)}, which"
-            f" {'agrees with' if agrees else 'is not'} theirs{'' if agrees else ' either'}."
-        )
+        agrees, clues = _by_month_of_event(reader, miss, within)
         if agrees:
             return "int_funnel_steps", clues
     elif metric.step == 0:
-        (held["int_identities"],) = ask(
-            "select count(distinct i.id) from int_funnel_steps as p"
-            f" inner join int_identities as i on p.user_id = i.person_id where p.{COHORT}"
-        )
-        clues.append(f"These people have {held['int_identities']:,} more ids, which are not counted.")
+        held_back["int_identities"] = reader.row("terminal/other_ids", month.parameters)["ids"]
+        clues.append(f"These people have {held_back['int_identities']:,} more ids, which are not counted.")
     if miss.can_change and metric.step:
-        (matures_on,) = ask(f"select matures_on from fct_acquisition_funnel where {COHORT}")
-        clues.append(f"The cohort can grow until it is mature, on {matures_on}.")
+        cohort = reader.row("page/funnel_cohorts", month.parameters)
+        clues.append(f"The cohort can grow until it is mature, on {cohort['matures_on']}.")
     elif miss.can_change:
         clues.append("The month is not over.")
-    held["rejects"], most = _kept_out(connection, "rejects", metric.feeds, known.month)
-    kept_out = f"{held['rejects']:,} rows were rejected{most}"
-    if "raw_events" in metric.feeds:
-        held["unmapped_events"], most = _kept_out(connection, "unmapped_events", metric.feeds, known.month)
-        kept_out += f" and {held['unmapped_events']:,} had no rule in the mapping{most}"
-    clues.append(f"Of the batches of that month {kept_out}.")
-    look = max(held, key=held.__getitem__)
-    gap = known.value - (miss.ours or 0)
-    return look if not metric.is_rate and 0 < gap <= held[look] else metric.table, clues
+    reasons: Counter[str] = Counter()
+    for group in reader.rows("page/rejects", month.parameters, in_period=True):
+        if group["table_name"] in metric.raw_tables:
+            reasons[group["reject_reason"]] += group["rows_rejected"]
+    held_back["rejects"] = reasons.total()
+    sentence = f"{reasons.total():,} rows were rejected{_most_frequent(reasons)}"
+    if "raw_events" in metric.raw_tables:
+        events = reader.rows("terminal/unmapped_events", month.parameters)
+        names = Counter({event["event_name"]: event["rows_seen"] for event in events})
+        held_back["unmapped_events"] = names.total()
+        sentence += f" and {names.total():,} had no rule in the mapping{_most_frequent(names)}"
+    clues.append(f"Of the batches of that month {sentence}.")
+    ((look, rows),) = held_back.most_common(1)
+    gap = miss.known.value - (miss.ours or 0)
+    return look if not metric.is_rate and 0 < gap <= rows else metric.table, clues
 
 
-def _kept_out(connection: Connection, name: str, feeds: tuple[str, ...], month: str) -> tuple[int, str]:
-    """How many rows of the month's batches a table keeps, and the most frequent reasons or names in brackets."""
-    tables = ", ".join(f"'{table}'" for table in feeds)
-    counted = {
-        "rejects": f"select reject_reason, count(*) from rejects where table_name in ({tables}) and",
-        "unmapped_events": "select event_name, sum(rows_seen) from unmapped_events where",
-    }[name]
-    groups = connection.execute(
-        f"{counted} {IN_MONTH.format('batch_date')} group by 1 order by 2 desc, 1",
-        _bound(month),
-    ).fetchall()
-    # Names are the source's own: whatever they hold, the terminal gets ASCII.
-    most = ", ".join(f"{ascii(text[:40])[1:-1]} {rows:,}" for text, rows in groups[:SHOWN])
-    return sum(rows for _, rows in groups), f" ({most}{', ...' * (len(groups) > SHOWN)})" if groups else ""
+def _days_not_landed(reader: Reader, month: Month) -> int:
+    """How many days of the month have no batch, up to the last day that has one."""
+    as_of = date.fromisoformat(reader.row("page/state")["as_of_date"])
+    days = (min(month.last_day, as_of) - month.first_day).days + 1
+    return days - reader.row("terminal/landed_days", month.parameters)["days"]
+
+
+def _by_month_of_event(reader: Reader, miss: Compared, within: float) -> tuple[bool, list[str]]:
+    """Whether theirs is our number by the month in which the step was taken, and what to say about it."""
+    month, metric = miss.known.month, miss.known.metric
+    before, step = reader.definitions.funnel.steps[metric.step - 1 : metric.step + 1]
+    taken = reader.row("terminal/steps_taken", month.parameters)
+    by_event = taken[step.people] or 0
+    clues = []
+    if metric.is_rate:
+        by_event /= taken[before.people] or 1
+        cohort = reader.row("page/funnel_cohorts", month.parameters)
+        clues.append(f"Here {cohort[step.people]:,} {step.people} of {cohort[before.people]:,} {before.people}.")
+    agrees = _is_within(miss.known.value, by_event, within)
+    verdict = "agrees with theirs" if agrees else "does not agree with theirs either"
+    clues.append(f"By the month in which it happened ours is {_shown(metric, by_event)}, which {verdict}.")
+    return agrees, clues
+
+
+def _most_frequent(counts: Counter[str]) -> str:
+    """The most frequent of some texts in brackets, in ASCII whatever the source has named them."""
+    largest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:SHOWN]
+    shown = ", ".join(f"{plain(text, 40)} {rows:,}" for text, rows in largest)
+    return f" ({shown}{', ...' * (len(counts) > SHOWN)})" if counts else ""

@@ -1,120 +1,94 @@
-"""make move: the history of a warehouse into an empty one of another engine, and proof that it shows the same."""
+"""make move: copy the history of a warehouse into an empty one of another engine, and prove that both show the same."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import date
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from growth.commands.run import warehouse_place
 from growth.engines import SUFFIXES, Connection, Place, place_of
 from growth.errors import UserError
 from growth.language import definitions
-from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED, UNMAPPED_COLUMNS
+from growth.language.queries import Reader, allowed, query_text
+from growth.language.raw import RAW_COLUMNS
 from growth.language.sql import Sql
 from growth.warehouse import pipeline
 from growth.warehouse.schema import prepare
 from growth.warehouse.scripts import connecting, plain_errors
 from growth.warehouse.state import refuse_unpublished
-from growth.warehouse.verify import BATCH_COLUMNS, adopt_raw_rows, differences
+from growth.warehouse.verify import adopt_raw_rows, differences
 
 ROWS = 100_000
-"""So many are held in memory at once."""
+"""How many rows are held in memory at once."""
 
-# What no run can compute again: what arrived, who was erased, and what has been said of earlier runs.
-KEPT: dict[str, tuple[str, ...]] = {
-    **{table: (*ARRIVAL_COLUMNS, *columns) for table, columns in RAW_COLUMNS.items()},
-    "raw_batches": BATCH_COLUMNS,
-    UNMAPPED: UNMAPPED_COLUMNS,
-    "work_erased": ("kind", "digest"),
-    "restatements": (
-        *("table_name", "row_key", "column_name", "old_value", "new_value", "cause"),
-        *("as_of_date", "dag_id", "run_id"),
-    ),
-    "check_results": ("dag_id", "run_id", "check_name", "severity", "rows_found"),
-    "run_steps": ("dag_id", "run_id", "task_id", "rows_removed", "rows_written", "sql_seconds"),
-}
 RUN = {"dag_id": "move", "run_id": "move", "first_day": "", "last_day": ""}
 
 
-def move(root: Path, environment: Mapping[str, str]) -> int:
-    """Fill the warehouse that INTO names from the one that WAREHOUSE or the connection names. Raises UserError.
+def move(old: Place, into: str) -> int:
+    """Copy a warehouse into the one that `into` names; gives 0 where both show the same. Raises UserError.
 
-    The old one is only read, one moment of it. The new one is empty or what an earlier try has left.
+    The old one is only read, in one consistent state. The new one is empty or holds what an earlier try has left.
     """
-    old = warehouse_place(root, environment)
-    new = _target(root, environment.get("INTO", ""))
+    new = _target(into)
     if not old.engine.exists(old):
         raise UserError(f"There is no warehouse {old}: name the one to move with WAREHOUSE=.")
     words = definitions.load()
     sql = Sql(words, new.kind)
     with plain_errors(old), closing(old.engine.read(old)) as source:
-        refuse_unpublished(source, Sql(words, old.kind), str(old))
+        reader = Reader(Sql(words, old.kind), source)
+        refuse_unpublished(source, reader.sql, str(old))
         with connecting(new) as target:
-            _refuse_filled(target, new)
+            _refuse_filled(Reader(sql, target), new)
             prepare(target, sql)
-            rows = _copy(source, target, sql)
+            rows = _copy(reader, target, sql)
             print(f"Copied {rows:,} rows; computing all tables from them ...", flush=True)
             pipeline.compute(target, sql, RUN)
             found = differences(source, target, sql.marts, within=1e-9)
-            new.engine.published(new, target)
+            new.engine.refresh_readers(new, target)
     for difference in found[:10]:
         print(difference)
     if found:
-        print(f"NOT identical: {len(found)} differences; the old warehouse is as it was, go on with that one.")
+        print(f"NOT identical: {len(found)} differences; the old warehouse is unchanged, go on using that one.")
         return 1
-    print(f"identical: {new} shows what {old} shows. From now on let Airflow have this connection:")
+    print(f"identical: {new} shows what {old} shows. Give Airflow this connection from now on:")
     print(f"  AIRFLOW_CONN_GROWTH_WAREHOUSE='{_without_secret(new)}'")
     return 0
 
 
-def _target(root: Path, text: str) -> Place:
-    if not text:
-        raise UserError(
-            "Say where to: make move INTO=data/saas_funnel.duckdb, or INTO= with a connection as JSON or URI."
-        )
+def _target(text: str) -> Place:
     if text.lstrip().startswith("{") or "://" in text:
         return place_of(text)
-    path = (root / Path(text).expanduser()).absolute()
+    path = Path(text).expanduser().absolute()
     if not path.parent.is_dir():
         raise UserError(f"There is no folder {path.parent}: make it, or name a file in another with INTO=.")
     return Place(SUFFIXES.get(path.suffix, "sqlite"), str(path))
 
 
-def _refuse_filled(target: Connection, place: Place) -> None:
-    if "run_state" in place.engine.tables(target):
-        (published,) = target.execute("select max(published_date) from run_state").fetchone()
-        if published:
-            raise UserError(f"The warehouse {place} has tables as of {published}: name an empty one with INTO=.")
+def _refuse_filled(target: Reader, place: Place) -> None:
+    if "run_state" in target.tables and (published := target.row("page/state")["published_date"]):
+        raise UserError(f"The warehouse {place} has tables as of {published}: name an empty one with INTO=.")
 
 
-def _copy(source: Connection, target: Connection, sql: Sql) -> int:
-    """One transaction: all of it is there, or nothing."""
-    counted = dict.fromkeys(KEPT, 0)
+def _copy(source: Reader, target: Connection, sql: Sql) -> int:
+    """Copy in one transaction what no run can compute again; gives the number of rows."""
+    copied: dict[str, int] = {}
     target.execute("begin")
     try:
-        for table, columns in KEPT.items():
-            target.execute(f"delete from {table}")
-            for rows in _rows(source, f"select {', '.join(columns)} from {table}"):
-                sql.engine.load(target, table, columns, list(zip(*rows, strict=True)))
-                counted[table] += len(rows)
-        sql.engine.loaded(target, {table: counted[table] for table in RAW_COLUMNS})
-        (as_of,) = source.execute("select as_of_date from run_state").fetchone()
-        adopt_raw_rows(target, sql, date.fromisoformat(as_of))
+        for table in allowed("terminal/history")["table"]:
+            target.execute(query_text(sql, "terminal/history", table=table, delete=True))
+            copied[table] = 0
+            rows = source.stream("terminal/history", table=table)
+            while part := list(islice(rows, ROWS)):
+                sql.engine.load(target, table, list(part[0]), list(zip(*(row.values() for row in part), strict=True)))
+                copied[table] += len(part)
+        sql.engine.update_statistics(target, {table: copied[table] for table in RAW_COLUMNS})
+        adopt_raw_rows(target, sql, date.fromisoformat(source.row("page/state")["as_of_date"]))
     except BaseException:
         target.rollback()
         raise
     target.commit()
-    return sum(counted.values())
-
-
-def _rows(source: Connection, query: str) -> Iterator[list[tuple[Any, ...]]]:
-    with closing(source.cursor()) as cursor:
-        cursor.execute(query)
-        while rows := cursor.fetchmany(ROWS):
-            yield rows
+    return sum(copied.values())
 
 
 def _without_secret(place: Place) -> str:

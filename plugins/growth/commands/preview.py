@@ -1,75 +1,68 @@
-"""make preview: what a source would land, shown on a sample. It writes nothing but a database in memory.
-
-Plain text of at most 100 columns.
-"""
+"""make preview: what a source would land, shown on a sample. It writes to a database in memory only."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from growth import emails
-from growth.commands.summary import GAP, WIDTH, table
+from growth.commands.text import WIDTH, plain, room, table
 from growth.days import Days
 from growth.errors import UserError
 from growth.language import definitions
-from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED
+from growth.language.queries import Reader
+from growth.language.raw import RAW_COLUMNS, UNMAPPED
 from growth.language.sql import Sql
-from growth.sources import Source, open_source
-from growth.sources.mapped.files import Files, Tally
-from growth.sources.together import Together, prefixed
+from growth.sources import open_source
+from growth.sources.contract import Sample, Source
 from growth.warehouse.landing import land
 from growth.warehouse.schema import prepare
+from growth.warehouse.scripts import run_statements
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ROWS = 20_000
-"""So many rows of each kind of file are read."""
-FIRST_DAYS = timedelta(days=30)
-"""Of a source that has no files, the rows of so many days are read."""
+"""How many rows of each kind of file are read."""
 FILES = 12
 NAMES = 40
 LONGEST_SPAN = timedelta(days=36_500)
 
-# What tells the rows of a table apart, so that three of them are not three times the same.
-KINDS = {"raw_events": "event_type", "raw_subscriptions": "status"}
+RUN = {"dag_id": "preview", "run_id": "preview"}
 
 
-def preview(environment: Mapping[str, str] = os.environ) -> int:
+def preview(environment: Mapping[str, str]) -> int:
     """Print what the source of the environment would land. Raises UserError."""
-    with TemporaryDirectory() as folder:
-        # What a source keeps of an API is forgotten here.
-        sample = Sample(open_source({**environment, "SAAS_GROWTH_STRIPE_FOLDER": folder}))
+    sample = SampledSource(open_source(environment))
     protect = emails.chosen(environment)
     words = definitions.load()
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         sql = Sql(words)
         prepare(connection, sql)
-        land(connection, sql, sample, sample.days, {"dag_id": "preview", "run_id": "preview"}, protect=protect)
-        lines = _page(connection, sql, sample, words.quality.max_rejected_rate)
+        land(connection, sql, sample, sample.days, RUN, protect=protect)
+        run_statements(connection, sql.build("rejects", whole=True), RUN)
+        lines = _report(Reader(sql, connection), sample)
     print("\n".join(line[:WIDTH].rstrip() for line in lines))
     return 0
 
 
-class Sample:
-    """The first rows that a source hands out, as a source."""
+class SampledSource(Source):
+    """A source whose only rows are a sample of another source."""
 
     last_day = None
 
     def __init__(self, source: Source) -> None:
         self.name = source.name
-        self.tallies: dict[str, Tally] = {}
-        self._pieces = list(self._read(source, ""))
+        yesterday = datetime.now(UTC).date() - timedelta(days=1)
+        self.samples = source.sample(ROWS, yesterday)
+        self._pieces = [piece for each in self.samples for piece in each.pieces]
         days = {day for piece in self._pieces for table in RAW_COLUMNS for day in _days(piece, table)}
         days |= {day for piece in self._pieces for day in _days(piece, UNMAPPED)}
         if not days:
-            raise UserError(f"The source {source.name} gave no row that its mapping lets through: deliver some.")
+            raise UserError(f"The source {source.name} gave no row that its mapping accepts: deliver some.")
         self.first_day, self.latest_day = date.fromisoformat(min(days)), date.fromisoformat(max(days))
         if self.latest_day - self.first_day > LONGEST_SPAN:
             raise UserError(
@@ -85,141 +78,91 @@ class Sample:
         """All of the sample."""
         yield from self._pieces
 
-    def _read(self, source: Source, before: str) -> Iterator[Mapping[str, pd.DataFrame]]:
-        if isinstance(source, Together):
-            for name, each in source.sources.items():
-                for piece in self._read(each, f"{name}/"):
-                    yield prefixed(name, piece)
-            return
-        tally = self.tallies[before] = Tally()
-        if isinstance(source, Files):
-            yield from source.sample(ROWS, tally)
-            return
-        left = ROWS
-        first = source.first_day
-        yesterday = datetime.now(UTC).date() - timedelta(days=1)
-        last = min(source.last_day or yesterday, first + FIRST_DAYS)
-        for piece in source.pieces(first, max(first, last)):
-            yield {name: frame.head(left) for name, frame in piece.items()}
-            left -= max(len(frame) for frame in piece.values())
-            if left <= 0:
-                return
-
 
 def _days(piece: Mapping[str, pd.DataFrame], name: str) -> set[str]:
     return set(piece[name]["batch_date"]) if name in piece else set()
 
 
-# --- The page
+# --- What is printed
 
 
-def _page(connection: sqlite3.Connection, sql: Sql, sample: Sample, limit: float) -> list[str]:
-    days = (
-        f"{sample.first_day} to {sample.latest_day}" if sample.first_day < sample.latest_day else f"{sample.first_day}"
-    )
+def _report(reader: Reader, sample: SampledSource) -> list[str]:
+    days = f"from {sample.first_day} to {sample.latest_day}"
     lines = [
-        f"Preview of {_plain(sample.name, 40)}: the first {ROWS:,} rows of each kind of file. Nothing was written."
+        f"Preview of {plain(sample.name, 40)}: the first {ROWS:,} rows of each kind of file. Nothing was written.",
+        f"They arrived {days if sample.first_day < sample.latest_day else f'on {sample.first_day}'}.",
     ]
-    lines += [f"They arrived on {days}." if sample.first_day == sample.latest_day else f"They arrived from {days}."]
-    for before, tally in sample.tallies.items():
-        if tally.files:
-            lines += ["", "Which file feeds which table", *_files(before, tally)]
+    for each in sample.samples:
+        if each.files:
+            lines += ["", "Which file feeds which table", *_files(each)]
+    landed = {row["table_name"]: row["rows_landed"] for row in reader.rows("page/landed")}
     for name in RAW_COLUMNS:
-        lines += _three_rows(connection, name)
-    lines += _events_without_rule(connection)
-    for tally in sample.tallies.values():
-        lines += _missing_fields(tally)
-    lines += _rejected(connection, sql, limit)
-    return lines
+        if landed[name]:
+            lines += _examples(reader, name, landed[name])
+    lines += _events_without_rule(reader, sample)
+    for each in sample.samples:
+        lines += _missing_fields(each)
+    return lines + _rejected(reader, landed)
 
 
-def _plain(text: object, longest: int) -> str:
-    """Text in ASCII on one line, cut where it is too long."""
-    shown = " ".join(str(text).encode("ascii", "backslashreplace").decode().split())
-    return shown if len(shown) <= longest else shown[: longest - 3] + "..."
-
-
-def _end(text: str, longest: int) -> str:
-    """The end of a file's name, which tells it from the others."""
-    shown = " ".join(text.encode("ascii", "backslashreplace").decode().split())
-    return shown if len(shown) <= longest else "..." + shown[3 - longest :]
-
-
-def _files(before: str, tally: Tally) -> list[str]:
-    fed = [name for name in RAW_COLUMNS if any(counts[name] for counts in tally.files.values())]
-    others = [what for what in ("unmapped", "left out") if any(counts[what] for counts in tally.files.values())]
+def _files(sample: Sample) -> list[str]:
+    fed = [name for name in RAW_COLUMNS if any(counts[name] for counts in sample.files.values())]
+    others = [what for what in ("unmapped", "left out") if any(counts[what] for counts in sample.files.values())]
     columns = ["rows", *fed, *others]
     rows = [
-        [_end(before + file, 30), *(f"{counts[column]:,}" for column in columns)]
-        for file, counts in list(tally.files.items())[:FILES]
+        [plain(file, 30, keep_end=True), *(f"{counts[column]:,}" for column in columns)]
+        for file, counts in list(sample.files.items())[:FILES]
     ]
     headers = ["file", "rows", *fed, *({"unmapped": "no rule", "left out": "left out"}[what] for what in others)]
-    more = len(tally.files) - FILES
-    return [*table(headers, rows), *([f"and {more:,} more files"] if more > 0 else [])]
+    return [*table(headers, rows), *_more(len(sample.files) - FILES, "more files")]
 
 
-def _three_rows(connection: sqlite3.Connection, name: str) -> list[str]:
-    columns = RAW_COLUMNS[name]
-    (total,) = connection.execute(f"select count(*) from {name}").fetchone()
-    if not total:
-        return []
-    kind, place = KINDS.get(name, columns[0]), ", ".join(ARRIVAL_COLUMNS)
-    found = connection.execute(
-        f"select batch_date, {', '.join(columns)} from"
-        f" (select *, row_number() over (partition by {kind} order by {place}) as of_kind from {name})"
-        f" order by of_kind, {place} limit 3"
-    ).fetchall()
-    longest = (WIDTH - max(map(len, columns))) // 3 - GAP
+def _more(number: int, what: str) -> list[str]:
+    return [f"and {number:,} {what}"] if number > 0 else []
+
+
+def _examples(reader: Reader, name: str, total: int) -> list[str]:
+    found = reader.rows("terminal/first_rows", table=name)
+    longest = room(list(found[0]), 3)
     rows = [
-        [column, *("-" if value is None else _plain(value, longest) for value in values)]
-        for column, values in zip(["(batch)", *columns], zip(*found, strict=True), strict=True)
+        [
+            {"batch_date": "(batch)"}.get(column, column),
+            *("-" if row[column] is None else plain(row[column], longest) for row in found),
+        ]
+        for column in found[0]
     ]
     headers = ["column", *(f"row {n}" for n in range(1, len(found) + 1))]
     return ["", f"{name}: {len(found)} of {total:,} rows", *table(headers, rows)]
 
 
-def _events_without_rule(connection: sqlite3.Connection) -> list[str]:
-    found = connection.execute(
-        f"select event_name, sum(rows_seen) from {UNMAPPED} group by 1 order by 2 desc, 1"
-    ).fetchall()
+def _events_without_rule(reader: Reader, sample: SampledSource) -> list[str]:
+    days = {"first_date": sample.first_day.isoformat(), "last_date": sample.latest_day.isoformat()}
+    found = reader.rows("terminal/unmapped_events", days)
     if not found:
         return []
-    rows = [[_plain(name, 60), f"{seen:,}"] for name, seen in found[:NAMES]]
-    more = len(found) - NAMES
-    return [
-        "",
-        "Events that no rule maps",
-        *table(["event", "rows"], rows),
-        *([f"and {more:,} more"] if more > 0 else []),
-    ]
+    rows = [[plain(event["event_name"], 60), f"{event['rows_seen']:,}"] for event in found[:NAMES]]
+    return ["", "Events that no rule maps", *table(["event", "rows"], rows), *_more(len(found) - NAMES, "more")]
 
 
-def _missing_fields(tally: Tally) -> list[str]:
-    found = [
-        [_plain(path if isinstance(path, str) else " > ".join(path), 50), _plain(pattern, 44)]
-        for pattern, path in tally.missing()
-    ]
+def _missing_fields(sample: Sample) -> list[str]:
+    found = [[plain(field, 50), plain(pattern, 44)] for pattern, field in sample.missing]
     if not found:
         return []
     return ["", "Fields that the mapping reads and no row had", *table(["field", "in files like"], found)]
 
 
-def _rejected(connection: sqlite3.Connection, sql: Sql, limit: float) -> list[str]:
-    rows: list[list[str]] = []
-    landed = 0
-    for name in RAW_COLUMNS:
-        (total,) = connection.execute(f"select count(*) from {name}").fetchone()
-        landed += total
-        found: list[tuple[Any, ...]] = connection.execute(
-            "select reject_reason, count(*), min(source_file || ' row ' || source_row)"
-            f" from ({sql.typed(name)}) as typed"
-            " where reject_reason is not null group by 1 order by 2 desc, 1"
-        ).fetchall()
-        rows += [
-            [f"{name}: {_plain(reason, 40)}", f"{seen:,}", f"{100 * seen / total:.1f} %", _end(where, 36)]
-            for reason, seen, where in found
+def _rejected(reader: Reader, landed: dict[str, int]) -> list[str]:
+    rows = [
+        [
+            f"{group['table_name']}: {plain(group['reject_reason'], 40)}",
+            f"{group['rows_rejected']:,}",
+            f"{100 * group['rows_rejected'] / landed[group['table_name']]:.1f} %",
+            plain(group["first_row"], 36, keep_end=True),
         ]
+        for group in sorted(reader.rows("page/rejects"), key=lambda group: list(RAW_COLUMNS).index(group["table_name"]))
+    ]
     if not rows:
-        return ["", f"Nothing of the {landed:,} rows would be rejected."]
-    said = f"More than {100 * limit:g} % of a batch stop a run (quality.max_rejected_rate in include/definitions.yaml)."
-    return ["", "What would be rejected", *table(["table: reason", "rows", "share", "first"], rows), said]
+        return ["", f"None of the {sum(landed.values()):,} rows would be rejected."]
+    limit = 100 * reader.definitions.quality.max_rejected_rate
+    rule = f"More than {limit:g} % of a batch stop a run (quality.max_rejected_rate in include/definitions.yaml)."
+    return ["", "What would be rejected", *table(["table: reason", "rows", "share", "first"], rows), rule]

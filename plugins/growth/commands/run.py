@@ -1,187 +1,124 @@
-"""make run: everything set up, the DAG run once through Airflow, and a page on the terminal."""
+"""`run`: prepare everything, run the DAG once through Airflow, show the numbers. `erase`: the same for its own DAG."""
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-import re
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 from growth import emails
-from growth.commands.summary import print_page, print_times
-from growth.engines import SUFFIXES, Place, place_of
+from growth.commands.summary import print_summary, print_times
+from growth.commands.where import shown
+from growth.engines import Place
 from growth.errors import UserError
 from growth.language import definitions
-from growth.local_airflow.environment import airflow_command, airflow_environment, prepare_airflow
-from growth.sources import Source, absolute_places, open_source
+from growth.local_airflow.dag_run import DagRun, run_dag, run_lock
+from growth.local_airflow.environment import airflow_environment, prepare_airflow
+from growth.sources import open_source
+from growth.sources.contract import Source
 from growth.warehouse.erase import asked_for
 from growth.warehouse.landing import refuse_other_source
 from growth.warehouse.scripts import connecting
 
-# The hook of SQLite makes a URI of the path: ? and # end it there, and % starts an escape.
-FORBIDDEN_IN_FILES = "?#%"
-
-_TASK = re.compile(r"\[DAG TEST\] (starting|end task) task_id=(\w+)")
-_SENTENCE = re.compile(r"^(?:\w+\.)*(?:AirflowFailException|AirflowException): (.+)$")
+# The holder that the warehouse's lease names for runs of this command.
+HOLDER = "make run"
 
 
-class Asked(NamedTuple):
-    """What the person asked for."""
-
-    day: date | None
-    first: date | None
-    rebuild: bool
-
-
-def run(root: Path) -> int:
-    """Exit status 0 only if the run has published. Raises UserError."""
-    try:
-        return _run(root)
-    except KeyboardInterrupt:
-        raise UserError("The run was interrupted: run again, it goes on from there.") from None
-
-
-def _run(root: Path) -> int:
+def run(
+    root: Path, environment: Mapping[str, str], place: Place, day: date | None, first: date | None, rebuild: bool
+) -> int:
+    """Run the days up to day, or all that are new; 0 only if the run has published. Raises UserError."""
     started = time.perf_counter()
     words = definitions.load()
-    asked = _asked(os.environ, words.quality.earliest_date)
-    place = warehouse_place(root, os.environ)
-    environment = airflow_environment(root, _base(root, place))
+    _refuse_days_before(words.quality.earliest_date, DAY=day, FROM=first)
+    environment = _airflow_environment(root, environment, place)
     log = Path(environment["AIRFLOW_HOME"]) / "run.log"
     source = open_source(environment)
     emails.chosen(environment)
-    # What is wrong is said before anything is made, and before Airflow takes its seconds.
-    first, last = _days(place, source, asked)
+    # Mistakes are refused before anything is written, and before Airflow takes its seconds.
+    first, last = _days(place, source, day, first)
     print("Preparing Airflow ...", flush=True)
     prepare_airflow(root, environment)
     _make_folder_of(place)
-    with _alone(log.with_name("run.lock")) as lock:
-        _forget_killed_run(place)
-        times = {"setup": time.perf_counter() - started}
+    with run_lock(log.with_name("run.lock")) as lock:
+        _free_killed_run(place)
+        setup_seconds = time.perf_counter() - started
         print(f"Running {first} to {last} of source {source.name}:" if first < last else f"Running {last}:", flush=True)
-        conf = {"from_date": first.isoformat(), "rebuild": asked.rebuild}
-        started = time.perf_counter()
-        ended = _dags_test(root, environment, "saas_growth", last, conf, log, lock)
-        times["Airflow with its tasks"] = time.perf_counter() - started
-    if ended.failed_at("publish"):
-        return _say(ended, _shown(log, root))
+        conf = {"from_date": first.isoformat(), "rebuild": rebuild}
+        done = run_dag(root, environment, "saas_growth", last, conf, log, lock)
+    if not done.succeeded:
+        return _report_failure(done, log)
     with connecting(place) as connection:
-        print_times(connection, times)
-        print_page(connection, words, place, root)
+        times = {"setup": setup_seconds, "Airflow's start": done.start_seconds, "tasks": done.task_seconds}
+        print_times(connection, words, place, times)
+        print_summary(connection, words, place, Path.cwd())
     return 0
 
 
-def erase(root: Path) -> int:
-    """Erase the people whom the environment names, through the DAG saas_growth_erase. Raises UserError."""
-    place = warehouse_place(root, os.environ)
-    asked = {key: os.environ.get(f"SAAS_GROWTH_ERASE_{key.upper()}", "") for key in ("users", "asked_by", "reason")}
-    asked_for(asked["users"])
-    if not asked["asked_by"] or not asked["reason"]:
-        raise UserError("Say who asks for it and why: make erase USER=<user id> BY=<who> WHY=<reason>.")
-    if not place.engine.exists(place):
-        raise UserError(f"There is no warehouse {place}: name the one that has these people with WAREHOUSE=.")
-    environment = airflow_environment(root, _base(root, place))
+def erase(root: Path, environment: Mapping[str, str], place: Place, users: str, asked_by: str, reason: str) -> int:
+    """Erase people through the DAG saas_growth_erase; users are their ids, with commas. Raises UserError."""
+    asked_for(users)
+    day = _as_of_day(place)
+    if day is None:
+        raise UserError(f"The warehouse {place} holds nobody: name the one that has these people with WAREHOUSE=.")
+    environment = _airflow_environment(root, environment, place)
     log = Path(environment["AIRFLOW_HOME"]) / "erase.log"
     prepare_airflow(root, environment)
-    with _alone(log.with_name("run.lock")) as lock:
-        with connecting(place) as connection:
-            (day,) = connection.execute("select as_of_date from run_state").fetchone()
-        _forget_killed_run(place)
-        ended = _dags_test(root, environment, "saas_growth_erase", date.fromisoformat(day), asked, log, lock)
-    if ended.failed_at("erase"):
-        return _say(ended, _shown(log, root))
-    print(next(line for line in log.read_text(encoding="utf-8").splitlines() if "Erased: " in line).split("] ")[-1])
+    with run_lock(log.with_name("run.lock")) as lock:
+        _free_killed_run(place)
+        conf = {"users": users, "asked_by": asked_by, "reason": reason}
+        done = run_dag(root, environment, "saas_growth_erase", day, conf, log, lock)
+    if not done.succeeded:
+        return _report_failure(done, log)
+    print("Erased people: {people}, their ids: {ids}, raw rows: {raw_rows}.".format(**done.results["erase"]))
     return 0
 
 
-def _base(root: Path, place: Place) -> dict[str, str]:
-    """The environment of this command, with its warehouse, and with a path that Airflow's tasks read as it does."""
-    base = dict(os.environ)
-    base["AIRFLOW_CONN_GROWTH_WAREHOUSE"] = place.as_json()
-    base["SAAS_GROWTH_HELD_BY"] = "make run"
-    if folder := base.get("SAAS_GROWTH_SOURCE_PATH"):
-        names = (base.get("SAAS_GROWTH_SOURCE") or "synthetic").split(",")
-        base["SAAS_GROWTH_SOURCE_PATH"] = absolute_places(folder, names, root)
-    return base
+def _airflow_environment(root: Path, environment: Mapping[str, str], place: Place) -> dict[str, str]:
+    own = {"AIRFLOW_CONN_GROWTH_WAREHOUSE": place.as_json(), "SAAS_GROWTH_HELD_BY": HOLDER}
+    return airflow_environment(root, {**environment, **own})
 
 
-def _asked(environment: Mapping[str, str], earliest: date) -> Asked:
-    def day(name: str) -> date | None:
-        text = environment.get(name)
-        if not text:
-            return None
-        try:
-            given = date.fromisoformat(text)
-        except ValueError:
-            raise UserError(f"{name} is {text!r}: give a date such as {name}=2026-10-31.") from None
-        if given < earliest:
-            raise UserError(f"{name}={given} lies before {earliest}, and no row of then counts: give a later date.")
-        return given
-
-    return Asked(day("DAY"), day("FROM"), environment.get("REBUILD", "") not in ("", "0"))
+def _refuse_days_before(earliest: date, **given: date | None) -> None:
+    for name, day in given.items():
+        if day and day < earliest:
+            raise UserError(f"{name}={day} lies before {earliest}, and no row of then counts: give a later date.")
 
 
-def warehouse_place(root: Path, environment: Mapping[str, str]) -> Place:
-    """Where it is: a file that WAREHOUSE names, or what the connection says, or a file of the source's below data/."""
-    if named := environment.get("WAREHOUSE"):
-        path = root / Path(named).expanduser()
-        place = Place(SUFFIXES.get(path.suffix, "sqlite"), str(path))
-    elif connection := environment.get("AIRFLOW_CONN_GROWTH_WAREHOUSE"):
-        place = place_of(connection)
-    else:
-        source = ",".join(sorted((environment.get("SAAS_GROWTH_SOURCE") or "synthetic").split(",")))
-        place = Place("sqlite", str(root / "data" / ("saas_funnel.db" if source == "synthetic" else f"{source}.db")))
-    if not place.engine.is_file:
-        return place
-    path = place.path.absolute()
-    if found := [character for character in FORBIDDEN_IN_FILES if character in str(path)]:
-        raise UserError(
-            f"The warehouse {path} has {' and '.join(found)} in its name, which Airflow misreads: rename it."
-        )
-    if path.is_dir():
-        raise UserError(f"The warehouse {path} is a folder: name a file in it with WAREHOUSE=.")
-    return place._replace(host=str(path))
-
-
-def _days(place: Place, source: Source, asked: Asked) -> tuple[date, date]:
-    """The days to run: what is new since the warehouse's as-of day, or all that the source has.
+def _days(place: Place, source: Source, day: date | None, first: date | None) -> tuple[date, date]:
+    """The days to run: those after the warehouse's as-of day, or all that the source has.
 
     Raises UserError where there is no such day, and where the warehouse holds another source.
     """
     today = datetime.now(UTC).date()
-    landed = _landed(place, source)
+    landed = _as_of_day(place, source)
     yesterday = today - timedelta(days=1)
-    last = asked.day or min(source.last_day or yesterday, yesterday)
+    last = day or min(source.last_day or yesterday, yesterday)
     if last > today:
         raise UserError(f"DAY={last} has not begun (it is {today} in UTC): give a day that has.")
-    if asked.first and asked.first > last:
-        raise UserError(f"FROM={asked.first} lies after the last day, {last}: give an earlier FROM or a later DAY.")
+    if first and first > last:
+        raise UserError(f"FROM={first} lies after the last day, {last}: give an earlier FROM or a later DAY.")
     if landed is None and last < source.first_day:
         raise UserError(
             f"The source {source.name} begins on {source.first_day}, after the last day to run, {last}:"
             " give a later DAY, or set the clock of this machine."
         )
-    if asked.first:
-        return asked.first, last
+    if first:
+        return first, last
     return min(landed + timedelta(days=1) if landed else source.first_day, last), last
 
 
-def _landed(place: Place, source: Source) -> date | None:
-    """The as-of day of the warehouse; None while nothing has landed in it. Refuses the batches of another source."""
+def _as_of_day(place: Place, source: Source | None = None) -> date | None:
+    """The latest day that has landed, None where there is none. Refuses a warehouse that holds another source."""
     if not place.engine.exists(place):
         return None
     with connecting(place) as connection:
         if "run_state" not in place.engine.tables(connection):
             return None
-        refuse_other_source(connection, source)
+        if source:
+            refuse_other_source(connection, source)
         (day,) = connection.execute("select max(as_of_date) from run_state").fetchone()
     return date.fromisoformat(day) if day else None
 
@@ -197,92 +134,19 @@ def _make_folder_of(place: Place) -> None:
         ) from None
 
 
-def _forget_killed_run(place: Place) -> None:
-    """A `make run` that was killed holds the warehouse still, and Airflow believes it running: this one takes over."""
+def _free_killed_run(place: Place) -> None:
+    """Delete the lease of a `make run` that was killed, which Airflow would show as running for ever.
+
+    The caller holds the run lock, so no such run is alive in this folder.
+    """
     if place.engine.exists(place):
         with connecting(place) as connection:
             if "work_lease" in place.engine.tables(connection):
-                connection.execute("delete from work_lease where held_by = 'make run'")
+                connection.execute("delete from work_lease where held_by = ?", (HOLDER,))
 
 
-@contextmanager
-def _alone(lock: Path) -> Iterator[int]:
-    """Holds the lock, whose descriptor is given, until this process and all that inherit it have ended."""
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError("Another `make run` is at work in this folder: let it end first.") from None
-        yield file.fileno()
-
-
-class Ended(NamedTuple):
-    """How a run of a DAG ended."""
-
-    status: int
-    tasks: set[str]
-    """Those that began."""
-    sentences: list[str]
-    """What tasks failed with."""
-
-    def failed_at(self, last_task: str) -> bool:
-        """Whether the run did not come to its end, which is that of its last task."""
-        return self.status != 0 or last_task not in self.tasks
-
-
-def _say(ended: Ended, log: str) -> int:
-    for sentence in dict.fromkeys(ended.sentences):
-        print(f"\n{sentence}", file=sys.stderr)
-    print(f"\nThe run failed; what Airflow and its tasks said is in {log}.", file=sys.stderr)
+def _report_failure(done: DagRun, log: Path) -> int:
+    for error in dict.fromkeys(done.errors):
+        print(f"\n{error}", file=sys.stderr)
+    print(f"\nThe run failed; the output of Airflow and its tasks is in {shown(log)}.", file=sys.stderr)
     return 1
-
-
-def _dags_test(
-    root: Path,
-    environment: Mapping[str, str],
-    dag_id: str,
-    day: date,
-    conf: Mapping[str, object],
-    log: Path,
-    lock: int,
-) -> Ended:
-    """Run a DAG in one process of Airflow's."""
-    command = [airflow_command(), "dags", "test", dag_id, day.isoformat(), "--conf", json.dumps(conf)]
-    begun: dict[str, float] = {}
-    sentences = []
-    with (
-        log.open("w", encoding="utf-8") as out,
-        subprocess.Popen(
-            command,
-            cwd=root,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            pass_fds=[lock],
-        ) as process,
-    ):
-        assert process.stdout
-        try:
-            for line in process.stdout:
-                out.write(line)
-                if match := _SENTENCE.match(line):
-                    sentences.append(match[1])
-                elif (match := _TASK.search(line)) and match[1] == "starting":
-                    begun[match[2]] = time.perf_counter()
-                elif match:
-                    seconds = time.perf_counter() - begun.get(match[2], time.perf_counter())
-                    print(f"  {match[2]:<36}{seconds:6.1f} s", flush=True)
-        except BaseException:
-            process.terminate()
-            raise
-    if not process.returncode and not begun:
-        # Airflow is content with that.
-        sentences.append(f"Airflow found nothing to run on {day}: give dags/{dag_id}.py an earlier start_date.")
-    return Ended(process.returncode, set(begun), sentences)
-
-
-def _shown(path: Path, root: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

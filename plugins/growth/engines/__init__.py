@@ -1,8 +1,8 @@
-"""The databases that a warehouse may be: what differs between them beyond the text of their SQL.
+"""The databases that a warehouse can be: what differs between them beyond the text of their SQL.
 
-The connection `growth_warehouse` says which it is. The SQL's own differences are macros in include/sql/engines; what
-the machinery needs besides (opening, loading, transactions, what errors mean, a place aside) is one class for each
-engine here. A further one is a module with an ENGINE and a file of macros, and a line in MODULES.
+The type of the connection `growth_warehouse` selects one. Differences of SQL are macros in include/sql/engines. What
+the code needs besides (opening, loading, transactions, the meaning of errors, a database aside) is one class per engine
+here. To add an engine, write a module with an ENGINE and a file of macros, and add a line to MODULES.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from growth.engines.base import Aside, Connection, Engine, transaction
 from growth.errors import UserError
 
 MODULES = {"sqlite": "growth.engines.sqlite", "duckdb": "growth.engines.duckdb", "postgres": "growth.engines.postgres"}
-"""By the type of the connection. Each is imported where it is used: its driver may not be installed."""
+"""By connection type. Each is imported on first use: its driver may not be installed."""
 
 FILES = ("sqlite", "duckdb")
 
-# What a file of each engine is called, where a command names a file and no connection.
+# The engine of a file by its suffix, where a command names a file instead of a connection.
 SUFFIXES = {".duckdb": "duckdb"}
 
 __all__ = ["MODULES", "Aside", "Connection", "Engine", "Place", "engine", "place_of", "place_of_airflow", "transaction"]
 
 
 class Place(NamedTuple):
-    """Where a warehouse is: what a connection of Airflow says."""
+    """Where a warehouse is: the fields of an Airflow connection."""
 
     kind: str
     host: str = ""
@@ -40,7 +40,7 @@ class Place(NamedTuple):
     schema: str = ""
     extra: dict[str, Any] = {}  # noqa: RUF012 - never changed
     hook: Callable[[], Any] | None = None
-    """What opens it in Airflow, where a provider may know more of the connection than is said here."""
+    """Opens it with the provider's hook, which may support options that are not fields here."""
 
     @property
     def engine(self) -> Engine:
@@ -48,14 +48,14 @@ class Place(NamedTuple):
 
     @property
     def path(self) -> Path:
-        """The file of a warehouse that is one."""
+        """The file, where the warehouse is one."""
         return Path(self.host)
 
     def __str__(self) -> str:
-        return self.engine.shown(self)
+        return self.engine.describe(self)
 
     def as_json(self) -> str:
-        """As AIRFLOW_CONN_GROWTH_WAREHOUSE says it."""
+        """The value of AIRFLOW_CONN_GROWTH_WAREHOUSE that means this place."""
         said = {
             "conn_type": self.kind,
             "host": self.host,
@@ -88,7 +88,10 @@ def engine(kind: str) -> Engine:
 
 
 def place_of(connection: str) -> Place:
-    """What the environment variable of a connection says, JSON or URI. Raises UserError."""
+    """A place from the value of a connection's environment variable, JSON or URI. Raises UserError.
+
+    airflow.models.Connection reads the same, but takes two seconds to import, which each command would pay.
+    """
     try:
         if connection.lstrip().startswith("{"):
             said = json.loads(connection)
@@ -123,14 +126,14 @@ def place_of(connection: str) -> Place:
     except (ValueError, KeyError, TypeError):
         raise UserError(
             "AIRFLOW_CONN_GROWTH_WAREHOUSE is not of the form"
-            ' {"conn_type": "sqlite", "host": "/folder/file.db"}: mend it, or name a file with WAREHOUSE=.'
+            ' {"conn_type": "sqlite", "host": "/folder/file.db"}: correct it, or name a file with WAREHOUSE=.'
         ) from None
 
 
 def place_of_airflow(connection: Any) -> Place:
-    """The same from a connection that Airflow has found."""
+    """A place from a connection of Airflow."""
     kind = {"postgresql": "postgres"}.get(connection.conn_type, connection.conn_type)
-    # Of sqlite:///folder/file.db Airflow makes a schema.
+    # Airflow reads the path of sqlite:///folder/file.db as a schema.
     host = connection.host or (f"/{connection.schema}" if kind == "sqlite" and connection.schema else "")
     return Place(
         kind,

@@ -1,4 +1,4 @@
-"""What an engine is asked for, and how a connection speaks: statements with ? or :name for what is bound."""
+"""The interface of an engine, and of its connections: statements bind values with ? or :name on all of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Cursor(Protocol):
 
 
 class Connection(Protocol):
-    """A connection on which nothing but `begin` opens a transaction. sqlite3's own is one."""
+    """A connection on which only `begin` opens a transaction, as on those of sqlite3."""
 
     def execute(self, statement: str, parameters: Parameters = ...) -> Any: ...
     def executemany(self, statement: str, rows: Iterable[Parameters]) -> Any: ...
@@ -40,7 +40,7 @@ class Connection(Protocol):
 
 @contextmanager
 def transaction(connection: Connection) -> Iterator[None]:
-    """What is written inside stays, all of it or nothing. Writing comes first in it: SQLite asks for that."""
+    """A transaction, which must write before it reads: SQLite may refuse to turn a reader into a writer."""
     connection.execute("begin")
     try:
         yield
@@ -59,45 +59,45 @@ class Aside(NamedTuple):
 
 
 class Engine:
-    """A database. What is said here is said of all of them; what one does otherwise, it says itself."""
+    """A database engine."""
 
     name: ClassVar[str]
     is_file: ClassVar[bool] = True
     Error: ClassVar[type[Exception]]
     SYMPTOMS: ClassVar[Mapping[str, str]]
-    """Words in what the database says of an error, and what they mean, as the end of a sentence about the warehouse."""
+    """Text that identifies an error, and the end of the sentence about the warehouse that explains it."""
     READER_SYMPTOMS: ClassVar[Mapping[str, str]]
-    """The same for those who only read, who may not know of files."""
+    """The same for people who only read, and may not know of files."""
     PASSING: ClassVar[tuple[str, ...]] = ()
-    """Symptoms of what may be over when a task is tried again."""
+    """Symptoms of errors that may have passed when a task is retried."""
 
     # --- Opening
 
-    def shown(self, place: Place) -> str:
+    def describe(self, place: Place) -> str:
         """The place in words, without its secrets."""
         return place.host
 
     def shell(self, place: Place) -> str:
-        """The command that takes a query as its last argument, for whoever reads."""
+        """The shell command that takes a query as its last argument."""
         raise NotImplementedError
 
     def exists(self, place: Place) -> bool:
-        """Whether there is anything at the place."""
+        """Whether there is a database at the place."""
         raise NotImplementedError
 
     def open(self, place: Place) -> Any:
-        """A connection of the driver's own: by Airflow's hook, where there is one."""
+        """A connection of the driver, opened by Airflow's hook where the place has one."""
         return place.hook() if place.hook else self._open(place)
 
     def _open(self, place: Place) -> Any:
         raise NotImplementedError
 
     def connect(self, place: Place) -> Connection:
-        """A connection to write with, as all tasks and commands have it."""
+        """A connection to write with, set up for tasks and commands."""
         raise NotImplementedError
 
     def read(self, place: Place) -> Connection:
-        """A connection that cannot write and sees one moment of the warehouse, without hindering who writes."""
+        """A connection that cannot write, sees one snapshot of the warehouse, and does not block writers."""
         raise NotImplementedError
 
     # --- What is there
@@ -107,15 +107,15 @@ class Engine:
         raise NotImplementedError
 
     def columns(self, connection: Connection, table: str) -> list[str]:
-        """The columns of a table in order; none where there is no such table."""
+        """The columns of a table in order; empty where there is no such table."""
         raise NotImplementedError
 
     def key(self, connection: Connection, table: str) -> list[str]:
-        """The columns of its primary key in order; none where it has no key."""
+        """The columns of its primary key in order; empty where it has no key."""
         return []
 
     def indexes(self, connection: Connection, table: str) -> list[str]:
-        """The names of its indexes apart from that of its primary key."""
+        """The names of its indexes, without that of its primary key."""
         return []
 
     # --- Writing
@@ -130,27 +130,27 @@ class Engine:
             f"insert into {table} ({', '.join(columns)}) values ({marks})", zip(*values, strict=True)
         )
 
-    def loaded(self, connection: Connection, rows: Mapping[str, int]) -> None:
-        """So many rows have been added to each raw table: planners that count rows may want to know."""
+    def update_statistics(self, connection: Connection, rows: Mapping[str, int]) -> None:
+        """Update the planner's statistics after so many rows have been added to each raw table."""
 
-    def published(self, place: Place, connection: Connection) -> None:
-        """What people read has changed, or what is said of it."""
+    def refresh_readers(self, place: Place, connection: Connection) -> None:
+        """Show readers what has been published, or that a run has failed."""
 
     def scrub(self, place: Place, connection: Connection) -> bool:
-        """Overwrite what the database still holds of rows that are gone; False where a reader keeps it from that."""
+        """Overwrite deleted rows in the database's files; False where a reader prevents it."""
         raise NotImplementedError
 
     # --- Beside the warehouse
 
     def aside(self, place: Place) -> AbstractContextManager[Aside]:
-        """An empty database aside, gone afterwards, which can look at the tables of the one there."""
+        """An empty database, deleted afterwards, whose connection can read the tables of the warehouse."""
         raise NotImplementedError
 
 
 class Translated:
-    """A connection of a driver that has other marks for what is bound, or hands out results otherwise.
+    """A connection of a driver whose parameter marks or cursors differ from sqlite3's.
 
-    Its cursors are made by `make_cursor`; outside of `begin` each statement stays by itself.
+    `make_cursor` makes its cursors. Outside of `begin` each statement is a transaction of its own.
     """
 
     def __init__(self, raw: Any, make_cursor: Callable[[Any], Any]) -> None:
@@ -177,7 +177,7 @@ _MARKS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|(?<![:\w]):([a-z_]\w*)|
 
 @lru_cache(maxsize=2048)
 def translated(statement: str, named: str, numbered: str, percent: str) -> tuple[str, tuple[str, ...]]:
-    """A statement with a driver's own marks for what is bound, and the names that it binds."""
+    """A statement with the parameter marks of a driver, and the names that it binds."""
     names: list[str] = []
 
     def mark(match: re.Match[str]) -> str:

@@ -1,6 +1,6 @@
-"""DuckDB: a file that one process at a time may write, and that nobody else may open meanwhile.
+"""DuckDB: a file that one process at a time may open for writing, and no other process meanwhile.
 
-Who writes waits for who writes. Readers get a copy of the file beside it, made anew by each publish.
+Writers wait for one another. Readers open a copy of the file, which each publish replaces.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from growth.engines.base import Aside, Connection, Engine, Parameters, Translate
 if TYPE_CHECKING:
     from growth.engines import Place
 
-# As long as a first load of millions of rows may take beside another task of the same run.
+# A task may have to wait for another one of its run that loads millions of rows.
 BUSY_SECONDS = 1800
 READERS_SECONDS = 5
 
@@ -32,11 +32,11 @@ WORK_SCHEMA = "growth_work"
 """Where runs keep what is their own (include/sql/engines/duckdb.sql)."""
 
 _LOCKED = "set lock on file"
-_OTHER_SHAPE = "and the SQL do not fit ({said}): mend the model that was edited, or restore a copy of the warehouse"
+_OTHER_SHAPE = "and the SQL do not fit ({said}): correct the query that was edited, or restore a copy of the warehouse"
 
 
 class Cursor:
-    """A result that stays when the connection asks something else: DuckDB has one at a time."""
+    """A result that survives the next statement of its connection: DuckDB keeps one result at a time."""
 
     rowcount = -1
 
@@ -48,7 +48,7 @@ class Cursor:
     def execute(self, statement: str, parameters: Parameters = ()) -> Cursor:
         native, names = translated(statement, "${}", "?", "%")
         if isinstance(parameters, dict):
-            # DuckDB refuses more than a statement binds.
+            # DuckDB refuses parameters that a statement does not bind.
             self._raw.execute(native, {name: parameters[name] for name in names})
         else:
             self._raw.execute(native, list(parameters))
@@ -95,7 +95,7 @@ class DuckConnection(Translated):
 
 
 def _patiently(opener: Callable[[], Any], seconds: float) -> Any:
-    """What opens a file, once no other process has it open."""
+    """Open a file, waiting until no other process has it open."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -127,7 +127,7 @@ class DuckDB(Engine):
         " and check the path in the connection",
         "not a valid DuckDB database": "is not a DuckDB database: name another file in the connection",
         "Corrupt": "is damaged: restore a copy of it",
-        "not found in FROM clause": "has not the columns that the definitions speak of: trigger the DAG saas_growth",
+        "not found in FROM clause": "lacks columns that the definitions name: trigger the DAG saas_growth",
         _LOCKED: "is open in another process: try again in a minute",
     }
 
@@ -152,7 +152,7 @@ class DuckDB(Engine):
         copy = _quoted(readers_copy(place.path))
 
         def opener() -> duckdb.DuckDBPyConnection:
-            # Not by its path: as long as anybody in this process has an older copy open by that, all would get it.
+            # Attached, not opened by path: DuckDB would return an older copy that this process has open by that path.
             raw = duckdb.connect()
             try:
                 raw.execute(f"attach {copy} as warehouse (read_only)")
@@ -191,18 +191,18 @@ class DuckDB(Engine):
         connection.execute(f"insert into {table} ({names}) select {names} from arrived")
         connection.raw.unregister("arrived")
 
-    def published(self, place: Place, connection: Connection) -> None:
-        """The copy for readers is replaced at once: whoever has the old one open goes on reading it."""
+    def refresh_readers(self, place: Place, connection: Connection) -> None:
+        """Replace the readers' copy atomically: readers that have the old one open go on reading it."""
         connection.execute("checkpoint")
         copy = readers_copy(place.path)
         new = copy.with_name(copy.name + ".new")
-        # By another process: closing a file that this one has open would give up DuckDB's lock on it.
+        # By another process: closing the file in this one would release DuckDB's lock on it.
         code = "import shutil, sys; shutil.copyfile(sys.argv[1], sys.argv[2])"
         subprocess.run([sys.executable, "-I", "-S", "-c", code, str(place.path), str(new)], check=True)
         os.replace(new, copy)
 
     def scrub(self, place: Place, connection: Connection) -> bool:
-        """DuckDB leaves what was in blocks that are free: the rows that are left go into a new file."""
+        """DuckDB does not overwrite free blocks, so the remaining rows are copied into a new file."""
         new = place.path.with_name(place.path.name + ".new")
         new.unlink(missing_ok=True)
         (name,) = connection.execute("select current_database()").fetchone()
@@ -212,7 +212,7 @@ class DuckDB(Engine):
         connection.close()
         os.replace(new, place.path)
         connection.reopen()
-        self.published(place, connection)
+        self.refresh_readers(place, connection)
         return True
 
     @contextmanager
@@ -223,7 +223,7 @@ class DuckDB(Engine):
 
                 @contextmanager
                 def looking() -> Iterator[Callable[[str], str]]:
-                    # Not for longer: whoever wants to write has to wait.
+                    # Attached only while it is read: writers have to wait.
                     attach = f"attach {_quoted(place.path.absolute())} as warehouse (read_only)"
                     _patiently(lambda: target.execute(attach), BUSY_SECONDS)
                     yield lambda table: f"warehouse.{WORK_SCHEMA if table.startswith('work_') else 'main'}.{table}"
@@ -240,7 +240,7 @@ def _find_work_tables(raw: duckdb.DuckDBPyConnection, catalog: str) -> None:
 
 
 def readers_copy(path: Path) -> Path:
-    """The file that people and the page read, beside the one that runs write."""
+    """The file that people and the growth page read, beside the one that runs write."""
     return path.with_name(f"{path.stem}.readers{path.suffix}")
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL: a schema of its own in a database of a server, which may have many readers and several workers."""
+"""PostgreSQL: a schema in a server's database, with any number of readers and several workers."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from growth.engines import Place
 
 SCHEMA = "saas_growth"
-"""Where the tables are, unless the connection's extra has {"options": "-c search_path=<schema>"}."""
+"""The schema of the tables, unless the connection's extra has {"options": "-c search_path=<schema>"}."""
 WORK_SUFFIX = "_work"
 """The schema beside it holds what runs keep for themselves (include/sql/engines/postgres.sql)."""
 STATEMENT_SECONDS = 3600
-"""The longest that a statement may take, unless the connection's options say otherwise."""
+"""How long a statement may take, unless the connection's options say otherwise."""
 READ_SECONDS = 60
 CHECK_SECONDS = 10
 WORK_MEMORY = "64MB"
-"""What a join or a sort may take, unless the server or the connection's options say otherwise."""
+"""Memory for a join or a sort, unless the server or the connection's options say otherwise."""
 LARGE_SHARE = 0.1
-"""Of a table, what is added before it is looked at again by the planner: no run waits for autovacuum."""
+"""The share of a table that may be added before its statistics are updated: runs do not wait for autovacuum."""
 
-_OTHER_SHAPE = "and the SQL do not fit ({said}): mend the model that was edited, or restore the schema from a copy"
+_OTHER_SHAPE = "and the SQL do not fit ({said}): correct the query that was edited, or restore the schema from a copy"
 
 
 class _Number(Loader):
-    """Sums of whole numbers are of type numeric: they are whole numbers all the same."""
+    """Sums of integers have the type numeric; they become int again."""
 
     def load(self, data: Any) -> int | float:
         text = bytes(data).decode()
@@ -42,7 +42,7 @@ class _Number(Loader):
 
 
 class Cursor:
-    """psycopg's, with ? and :name for what is bound."""
+    """A cursor of psycopg that takes ? and :name as parameter marks."""
 
     def __init__(self, raw: psycopg.Connection[Any]) -> None:
         self._cursor = raw.cursor()
@@ -97,9 +97,9 @@ class Postgres(Engine):
         "connection failed": "cannot be reached ({said}): start the server, or correct the connection",
         "connection refused": "cannot be reached ({said}): start the server, or correct the connection",
         "connection timeout": "cannot be reached ({said}): start the server, or correct the connection",
-        "connection is lost": "was left by its server in the middle: see why it ended, then run again",
-        "server closed the connection": "was left by its server in the middle: see why it ended, then run again",
-        "terminating connection": "was left by its server in the middle: see why it ended, then run again",
+        "connection is lost": "lost its server: find out why it ended, then run again",
+        "server closed the connection": "lost its server: find out why it ended, then run again",
+        "terminating connection": "lost its server: find out why it ended, then run again",
         "lock timeout": "stayed locked by another session for a minute: end that session, then run again",
         "statement timeout": "took longer than statement_timeout: raise it in the connection's options",
         "permission denied": "refuses its user ({said}): grant that, or name another user in the connection",
@@ -118,10 +118,10 @@ class Postgres(Engine):
         "deadlock detected",
     )
     READER_SYMPTOMS: ClassVar = SYMPTOMS | {
-        "does not exist": "has not the tables that the definitions speak of ({said}): trigger the DAG saas_growth",
+        "does not exist": "lacks tables that the definitions name ({said}): trigger the DAG saas_growth",
     }
 
-    def shown(self, place: Place) -> str:
+    def describe(self, place: Place) -> str:
         return f"{place.schema or place.login} on {place.host or 'this machine'}"
 
     def shell(self, place: Place) -> str:
@@ -146,19 +146,18 @@ class Postgres(Engine):
     def connect(self, place: Place) -> Connection:
         raw = self.open(place)
         raw.autocommit = True
-        # A plan kept from before a scratch table was made anew would be of the wrong one.
+        # A prepared plan would refer to a temporary table that has been replaced since.
         raw.prepare_threshold = None
         raw.adapters.register_loader("numeric", _Number)
         connection = PostgresConnection(raw, Cursor)
-        # Statements are long and many rather than slow: to compile them takes more than to run them.
+        # Statements are many and long, not slow: compiling them takes longer than running them.
         connection.execute("set jit = off")
-        # Of a worker that was killed the server would learn when a statement ends: until then it keeps the locks.
+        # The server would notice that a worker was killed only when its statement ends, and keep its locks until then.
         connection.execute(
             "select set_config(name, ?, false) from pg_settings where name = 'client_connection_check_interval'",
             (f"{CHECK_SECONDS}s",),
         )
-        # Rows of a first load are joined in memory: with the 4 MB of a server that nobody has set up, the planner looks
-        # up each row by itself rather.
+        # A first load joins in memory. With the default of 4 MB the planner prefers to look up each row.
         connection.execute(
             "select set_config('work_mem', ?, false) where current_setting('work_mem') = '4MB'", (WORK_MEMORY,)
         )
@@ -212,7 +211,7 @@ class Postgres(Engine):
                 connection.raw.execute(names.SQL("create schema if not exists {}").format(names.Identifier(name)))
 
     def _schema(self, connection: Connection) -> str:
-        """The schema of the connection, whether it is there or not."""
+        """The schema of the connection, whether it exists or not."""
         (path,) = connection.execute("show search_path").fetchone()
         return path.partition(",")[0].strip(' "')
 
@@ -224,19 +223,18 @@ class Postgres(Engine):
             for row in zip(*values, strict=True):
                 copy.write_row([_storable(value) for value in row])
 
-    def loaded(self, connection: Connection, rows: Mapping[str, int]) -> None:
+    def update_statistics(self, connection: Connection, rows: Mapping[str, int]) -> None:
         for table, added in rows.items():
             (known,) = connection.execute(
                 "select reltuples from pg_class where oid = cast(? as regclass)", (table,)
             ).fetchone()
             if added > LARGE_SHARE * known:
                 connection.execute(f"analyze {table}")
-        # Of a table that nobody has looked at it takes hundreds of rows for granted: of one row, everything hundreds
-        # of times.
+        # Without statistics the planner assumes hundreds of rows in these small tables, and multiplies by that.
         connection.execute("analyze run_state, raw_batches, calendar_months")
 
     def scrub(self, place: Place, connection: Connection) -> bool:
-        """Tables are written anew without their dead rows. The server's log of changes and its copies are its own."""
+        """Rewrite all tables without their dead rows. The server's write-ahead log and replicas are out of reach."""
         connection.execute("set lock_timeout = '60s'")
         try:
             for table in sorted(self.tables(connection)):
@@ -256,7 +254,7 @@ class Postgres(Engine):
             drop = names.SQL("drop schema if exists {}, {} cascade").format(
                 names.Identifier(aside), names.Identifier(aside + WORK_SUFFIX)
             )
-            # A comparison that was killed has left it.
+            # Left by a comparison that was killed.
             target.raw.execute(drop)
             _search(target, aside)
 
@@ -280,7 +278,7 @@ def _search(connection: Connection, schema: str) -> None:
 
 
 def _storable(value: Any) -> Any:
-    """PostgreSQL has no place for one character: the one that stands for what cannot be shown takes it."""
+    """PostgreSQL cannot store the character NUL: the replacement character takes its place."""
     return value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value
 
 

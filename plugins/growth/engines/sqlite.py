@@ -1,4 +1,4 @@
-"""SQLite: a file. One writer at a time, who is waited for; readers are never hindered."""
+"""SQLite: a file with one writer at a time, for which others wait, and readers that are never blocked."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from growth.engines.base import Aside, Connection, Engine
 if TYPE_CHECKING:
     from growth.engines import Place
 
-# Tasks of one run write at the same time, and what they write may take longer than the driver's five seconds.
+# Tasks of one run write at the same time, and may write for longer than the driver's five seconds.
 BUSY_SECONDS = 60
-# How long readers of the file may take to end before what is left in its log of rows that are gone is overwritten.
+# How long an erasure waits for readers to end, so that it can overwrite deleted rows in the write-ahead log.
 READERS_SECONDS = 60
-# Rows of a day's people lie all over large tables: with the 2 MB that SQLite keeps, each statement of a task reads the
-# same pages again. Taken only as far as pages are read.
+# The rows of a day's users are spread over large tables: with SQLite's 2 MB of cache, each statement of a task reads
+# the same pages again. Memory is taken as pages are read.
 CACHE_KB = 512 * 1024
 
-_OTHER_SHAPE = "and the SQL do not fit ({said}): mend the model that was edited, or restore a copy of the warehouse"
+_OTHER_SHAPE = "and the SQL do not fit ({said}): correct the query that was edited, or restore a copy of the warehouse"
 
 
 class Sqlite(Engine):
@@ -49,7 +49,7 @@ class Sqlite(Engine):
         " and check the path in the connection",
         "not a database": "is not a SQLite database: name another file in the connection",
         "malformed": "is damaged: restore a copy of it",
-        "no such ": "has not the tables that the definitions speak of ({said}): trigger the DAG saas_growth",
+        "no such ": "lacks tables that the definitions name ({said}): trigger the DAG saas_growth",
         "locked": "is locked by another process: try again in a minute",
         "readonly": "cannot be read without writing beside it: make its folder writable for the API server",
     }
@@ -61,7 +61,7 @@ class Sqlite(Engine):
         return place.path.is_file() and place.path.stat().st_size > 0
 
     def _open(self, place: Place) -> sqlite3.Connection:
-        # As a URI, so that others can be attached as one.
+        # As a URI, so that other files can be attached by a URI.
         return sqlite3.connect(f"file:{quote(str(place.path))}", uri=True, timeout=BUSY_SECONDS)
 
     def connect(self, place: Place) -> sqlite3.Connection:
@@ -69,7 +69,7 @@ class Sqlite(Engine):
         try:
             connection.isolation_level = None
             connection.execute(f"pragma busy_timeout = {BUSY_SECONDS * 1000}")
-            # The first look at the file: of a damaged one nothing is kept open, nor left beside it.
+            # The first access to the file: a damaged one must not stay open.
             connection.execute(f"pragma cache_size = -{CACHE_KB}")
         except BaseException:
             connection.close()
@@ -77,7 +77,7 @@ class Sqlite(Engine):
         return connection
 
     def read(self, place: Place) -> sqlite3.Connection:
-        # Rows are sent by whichever thread is free; one at a time uses the connection.
+        # Rows are streamed by different threads, one at a time.
         connection = sqlite3.connect(
             f"file:{quote(str(place.path))}?mode=ro",
             uri=True,
@@ -86,7 +86,7 @@ class Sqlite(Engine):
             check_same_thread=False,
         )
         connection.execute("pragma query_only = on")
-        # All that follows sees the warehouse as it is at the first read, whatever a run publishes meanwhile.
+        # From its first read on, the transaction sees one snapshot, whatever a run publishes meanwhile.
         connection.execute("begin")
         return connection
 
@@ -117,14 +117,14 @@ class Sqlite(Engine):
 
     @contextmanager
     def aside(self, place: Place) -> Iterator[Aside]:
-        # Beside the warehouse: there is room where it is, and a folder for temporary files may be memory.
+        # Beside the warehouse, where there is room: a folder for temporary files may be memory.
         with TemporaryDirectory(dir=place.path.absolute().parent, prefix=".verify-") as folder:
             path = Path(folder) / "rebuilt.db"
             with closing(self.connect(place._replace(host=str(path), hook=None))) as target:
 
                 @contextmanager
                 def looking() -> Iterator[Callable[[str], str]]:
-                    # Not for longer: a transaction that will write asks for the right to on all that is attached.
+                    # Attached only while it is read: a transaction that writes locks all attached databases.
                     target.execute("attach ? as warehouse", (f"{place.path.absolute().as_uri()}?mode=ro",))
                     yield "warehouse.{}".format
                     target.execute("detach warehouse")

@@ -6,10 +6,9 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from growth.errors import UserError
+from growth.language import yaml_file
 
 PATH = Path(__file__).parents[3] / "include" / "definitions.yaml"
 
@@ -42,18 +41,6 @@ def _distinct(values: list[str]) -> list[str]:
 
 
 Values = Annotated[list[Value], Field(min_length=1), AfterValidator(_distinct)]
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key that stands twice is a mistake, not the later one's word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, object]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for number, key in enumerate(keys):
-            if key in keys[:number]:
-                mark = node.value[number][0].start_mark
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", mark)
-        return super().construct_mapping(node, deep)
 
 
 class Strict(BaseModel):
@@ -276,6 +263,14 @@ class Quality(Word):
     longest_user_id: Annotated[int, Field(ge=1, le=300)]
 
 
+class CountedWord(Word):
+    """A word without a number of its own."""
+
+    formula: str
+    choices: list[str] = []
+    """The numbers and lists of other sections that it depends on, as `section.key`."""
+
+
 class Definitions(Strict):
     events: Events
     features: Features
@@ -287,6 +282,24 @@ class Definitions(Strict):
     at_risk: AtRisk
     upsell_ready: UpsellReady
     quality: Quality
+    words: dict[Name, CountedWord] = {}
+
+    def word(self, path: str) -> Word:
+        """What a column names as its word: one of `words`, a section, or a step as `funnel.<step>`."""
+        found = self.words.get(path) or self.value(path)
+        if not isinstance(found, Word):
+            raise ValueError(f"{path} is no word of the dictionary")
+        return found
+
+    def value(self, path: str) -> object:
+        """A section, or what stands at `section.key` or for a step of the funnel at `funnel.<step>.key`."""
+        found: object = self
+        for key in path.split("."):
+            steps = {step.name: step for step in found.steps} if isinstance(found, Funnel) else {}
+            found = steps.get(key) or getattr(found, key, None)
+            if found is None:
+                raise ValueError(f"{path} is no key of the dictionary")
+        return found
 
     @model_validator(mode="after")
     def _agree(self) -> Definitions:
@@ -315,39 +328,23 @@ class Definitions(Strict):
             raise ValueError(f"upsell_ready.features: there are only {len(self.features.names)} features")
         if self.health.features.target > len(self.features.names):
             raise ValueError(f"health.features.target: there are only {len(self.features.names)} features")
+        for word in self.words.values():
+            for choice in word.choices:
+                self.value(choice)
         return self
+
+    def lists(self) -> dict[str, tuple[str, ...]]:
+        """The lists of values that a mapping can name, such as features.names."""
+        values = {
+            f"{name}.{key}": value for name, section in self if isinstance(section, Word) for key, value in section
+        }
+        return {
+            name: tuple(value)
+            for name, value in values.items()
+            if isinstance(value, list | dict) and all(isinstance(v, str) for v in value)
+        }
 
 
 def load(path: Path = PATH) -> Definitions:
     """The definitions in the file. Raises UserError, one sentence, where it is missing, misspelt or out of range."""
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except OSError as error:
-        raise UserError(f"The definitions {path} cannot be read ({error.strerror}): restore the file.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "the text is not UTF-8"
-        raise UserError(f"The definitions {path}{where} are not YAML ({problem}): mend that line.") from None
-    try:
-        return Definitions.model_validate(content)
-    except ValidationError as error:
-        raise UserError(sentence(path, error)) from None
-
-
-def sentence(path: Path, error: ValidationError) -> str:
-    """The first thing that pydantic found, as one sentence with the file and the key."""
-    # A misspelt key is also a missing one: name the one that was written.
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"]) or "the whole file"
-    if first["type"] == "extra_forbidden":
-        problem = "is no key that is known there"
-    elif first["type"] == "missing":
-        problem = "is missing"
-    else:
-        problem = first["msg"]
-        said = problem.removeprefix("Value error, ")
-        problem = said if said != problem else problem[0].lower() + problem[1:]
-    more = len(error.errors()) - 1
-    others = f" (and {more} more)" if more else ""
-    return f"{path}: {key}: {problem}{others}; mend it and run again."
+    return yaml_file.load(path, "dictionary", Definitions)

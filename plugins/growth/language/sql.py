@@ -13,11 +13,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import jinja2
+from pydantic import BaseModel
 
 from growth import engines
 from growth.language.definitions import Definitions
 from growth.language.raw import RAW_COLUMNS
-from growth.language.tables import SQL_FOLDER, Table, load_table, load_tables, table_folders
+from growth.language.tables import SQL_FOLDER, Table, load_raw_tables, load_table, load_tables, table_folders
 
 _EPOCH = date(1970, 1, 1)
 
@@ -39,6 +40,24 @@ def _values(values: list[str]) -> str:
     return ", ".join(f"'{value}'" for value in values) or "''"
 
 
+class _Compiled(jinja2.BytecodeCache):
+    """The templates that this process has compiled: compiling is most of what rendering another dictionary costs."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, tuple[str, Any]] = {}
+
+    def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        checksum, code = self._code.get(bucket.key, ("", None))
+        if checksum == bucket.checksum:
+            bucket.code = code
+
+    def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        self._code[bucket.key] = bucket.checksum, bucket.code
+
+
+_COMPILED = _Compiled()
+
+
 def sql_environment(definitions: Definitions, engine: str) -> jinja2.Environment:
     """Templates below include/sql that know the dictionary, and as `db` the macros of an engine."""
     environment = jinja2.Environment(
@@ -46,6 +65,7 @@ def sql_environment(definitions: Definitions, engine: str) -> jinja2.Environment
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=_COMPILED,
     )
     environment.filters |= {"values": _values, "text": lambda text: "'" + text.replace("'", "''") + "'"}
     environment.globals["definitions"] = definitions
@@ -98,7 +118,7 @@ class Sql:
             "files": [path.read_text(encoding="utf-8") for path in files],
             "columns": table.types,
             "key": table.key,
-            "words": {word: _without_sentences(getattr(self.definitions, word).model_dump()) for word in table.words},
+            "words": {word: _without_sentences(self.definitions.value(word)) for word in table.words},
         }
         return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()[:16]
 
@@ -119,12 +139,9 @@ class Sql:
     def _db(self) -> Any:
         return self._environment.globals["db"]
 
-    def _render(self, path: str, whole: bool = False, words: tuple[str, ...] | None = None, **context: object) -> str:
-        """A template; where `words` are given, it sees these sections of the dictionary alone."""
-        seen = self.definitions
-        if words is not None:
-            seen = SimpleNamespace(**{word: getattr(self.definitions, word) for word in words})
-        context |= {"definitions": seen, "whole": whole}
+    def render(self, path: str, whole: bool = False, seen: object = None, **context: object) -> str:
+        """A template, which sees the dictionary or what is given in its place."""
+        context |= {"definitions": seen or self.definitions, "whole": whole}
         context["words"] = self._environment.get_template("words.sql").make_module(context)
         return self._environment.get_template(path).render(context).strip()
 
@@ -135,7 +152,20 @@ class Sql:
 
     def _next_rows(self, table: str) -> str:
         """A mart as it will be once the run has published, as a subquery."""
-        return f"(\n{self._render('run/next_rows.sql', t=self.table(table))}\n)"
+        return f"(\n{self.render('run/next_rows.sql', t=self.table(table))}\n)"
+
+    def _words(self, table: str) -> SimpleNamespace:
+        """The dictionary as the query of a table sees it."""
+        seen = SimpleNamespace()
+        for word in self.table(table).words:
+            section, _, key = word.partition(".")
+            value = getattr(self.definitions, section)
+            if key:
+                setattr(seen, section, getattr(seen, section, SimpleNamespace()))
+                setattr(getattr(seen, section), key, getattr(value, key))
+            else:
+                setattr(seen, section, value)
+        return seen
 
     def _file(self, table: str, name: str) -> str:
         return (table_folders()[table] / name).relative_to(SQL_FOLDER).as_posix()
@@ -143,17 +173,19 @@ class Sql:
     @cache  # noqa: B019
     def query(self, table: str, whole: bool = False) -> str:
         """The rows of a table: of its partitions in scope, or all."""
-        return self._render(self._file(table, "query.sql"), whole, self.table(table).words)
+        return self.render(self._file(table, "query.sql"), whole, self._words(table))
 
     def scope(self, table: str, whole: bool = False) -> str:
         """The partitions of a table that a run has to compute again."""
-        return self._render(self._file(table, "scope.sql"), whole)
+        return self.render(self._file(table, "scope.sql"), whole)
 
     # --- A run
 
+    @cache  # noqa: B019
     def create(self) -> list[str]:
         """Tables that are not there yet, and what describes them."""
-        return statements(self._render("run/create.sql", tables=self.tables.values()))
+        raw = load_raw_tables(self.definitions).values()
+        return statements(self.render("run/create.sql", raw=raw, tables=self.tables.values()))
 
     def drop_views(self) -> list[str]:
         return [str(self._db.drop_view("batch_accounting")).removesuffix(";")]
@@ -164,7 +196,7 @@ class Sql:
 
     def acquire_lease(self) -> list[str]:
         """Take the warehouse for a run, or refuse to."""
-        return statements(self._render("run/acquire_lease.sql"))
+        return statements(self.render("run/acquire_lease.sql"))
 
     @cache  # noqa: B019
     def build(self, name: str, whole: bool = False) -> list[str]:
@@ -181,7 +213,7 @@ class Sql:
             scope_query = scope_query if any(f"work_scope__{name}" in text for text in asking) else ""
         script = "build_mart" if table.layer == "marts" else "build_whole" if whole else "build_in_scope"
         return statements(
-            self._render(
+            self.render(
                 f"run/{script}.sql",
                 whole,
                 t=table,
@@ -199,23 +231,23 @@ class Sql:
     def _checks(self, table: str, whole: bool) -> Iterator[Check]:
         for path in sorted((table_folders()[table] / "checks").glob("*.sql")):
             sentence, severity = _header(path.read_text(encoding="utf-8"))
-            query = self._render(path.relative_to(SQL_FOLDER).as_posix(), whole)
+            query = self.render(path.relative_to(SQL_FOLDER).as_posix(), whole)
             yield Check(f"{table}__{path.stem}", sentence, severity, query)
 
     @cache  # noqa: B019
     def publish(self) -> list[str]:
         upper = [table for table in self.tables.values() if table.layer != "marts"]
-        return statements(self._render("run/publish.sql", marts=self.marts, upper_tables=upper))
+        return statements(self.render("run/publish.sql", marts=self.marts, upper_tables=upper))
 
     def erase(self) -> list[str]:
         """Take the raw rows of some people away; the transaction is left open."""
-        return statements(self._render("run/erase.sql"))
+        return statements(self.render("run/erase.sql"))
 
     # --- For people
 
     def typed(self, raw_table: str) -> str:
         """The query that reads the text of all rows of a raw table, with the reason where one cannot count."""
-        return self._render(f"raw/{raw_table}/typed.sql", rows=raw_table)
+        return self.render(f"raw/{raw_table}/typed.sql", rows=raw_table)
 
     def type_of(self, column_type: str) -> str:
         """What the engine calls text, integer or real."""
@@ -263,6 +295,8 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _without_sentences(content: Any) -> Any:
+    if isinstance(content, BaseModel):
+        content = content.model_dump()
     if isinstance(content, dict):
         return {key: _without_sentences(value) for key, value in content.items() if key != "sentence"}
     return [_without_sentences(value) for value in content] if isinstance(content, list | tuple) else content

@@ -18,6 +18,7 @@ import yaml
 from pydantic import Field, StringConstraints, model_validator
 
 from growth.language.definitions import Definitions, Strict
+from growth.language.raw import RAW_COLUMNS
 
 SQL_FOLDER = Path(__file__).parents[3] / "include" / "sql"
 LAYERS = ("identity", "staging", "intermediate", "marts")
@@ -26,12 +27,43 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Names = tuple[Name, ...]
 
 
+Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Unit = Literal[
+    "id",
+    "name",
+    "text",
+    "date",
+    "month",
+    "moment (UTC)",
+    "milliseconds",
+    "day number",
+    "flag (0 or 1)",
+    "people",
+    "users",
+    "user-days",
+    "days",
+    "months",
+    "events",
+    "features",
+    "share (0 to 1)",
+    "points (0 to 100)",
+    "money per month",
+    "currency",
+    "row number",
+]
+"""Milliseconds and day numbers count from 1970-01-01 UTC."""
+
+
 class Column(Strict):
     """A column: how it is stored, what it counts, and what it says."""
 
     type: Literal["text", "integer", "real"]
-    unit: str
-    sentence: str
+    unit: Unit
+    sentence: Sentence
+    formula: Annotated[str, StringConstraints(strip_whitespace=True)] = ""
+    """How a metric is computed, in words; empty for columns that are none."""
+    word: str = ""
+    """The word of the dictionary that the column uses."""
 
 
 class Ledger(Strict):
@@ -54,7 +86,7 @@ class Table(Strict):
 
     name: Name
     layer: Literal["raw", "identity", "staging", "intermediate", "marts"]
-    sentence: str
+    sentence: Sentence
     grain: Names
     """The columns that name one row."""
     partition: Names = ()
@@ -63,10 +95,12 @@ class Table(Strict):
     """The columns that tell the tables below what came, went or changed."""
     cluster: Names = ()
     indexes: tuple[Names, ...] = ()
-    words: Names = ()
-    """The sections of the dictionary that the query may read: templates see no other."""
+    words: tuple[str, ...] = ()
+    """The sections of the dictionary, or keys of them, that the query may read: templates see no other."""
     columns: dict[Name, Column]
     ledger: Ledger | None = None
+    examples: tuple[str, ...] = ()
+    """Cases of tests/cases that docs/metrics.md shows: a column is explained by the first that expects it."""
 
     @model_validator(mode="after")
     def _names_its_columns(self) -> Table:
@@ -146,6 +180,11 @@ def load_table(folder: Path, definitions: Definitions) -> Table:
 def load_tables(definitions: Definitions) -> dict[str, Table]:
     """All descriptions of a dictionary's tables, in the order in which they are computed."""
     return {name: load_table(folder, definitions) for name, folder in table_folders().items()}
+
+
+def load_raw_tables(definitions: Definitions) -> dict[str, Table]:
+    """The descriptions of the raw tables."""
+    return {name: load_table(SQL_FOLDER / "raw" / name, definitions) for name in RAW_COLUMNS}
 
 
 def doc(table: str) -> str:

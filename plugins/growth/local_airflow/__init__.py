@@ -1,1 +1,1 @@
-"""The Airflow of one machine, as `make run` and `make up` start it. No task imports this package."""
+"""Airflow on one machine, as the commands `run`, `erase` and `up` start it. No task and no DAG imports this package."""

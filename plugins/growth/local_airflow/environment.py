@@ -1,7 +1,7 @@
-"""Where Airflow finds everything of this project, and the first preparation of its home.
+"""Airflow's configuration for this project, and the preparation of its home.
 
-The whole configuration of Airflow is the environment built here: there is no settings file to edit.
-What the operator has set already wins, whatever it is.
+All of Airflow's settings are environment variables made here; there is no settings file to edit. A variable that the
+operator has set is never changed.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 from growth.errors import UserError
+from growth.private_file import write_private
 
-# ? and # end the path in the SQLite hook's URI, % starts an escape there, Airflow expands $ in its
-# settings, and : separates the folders of PYTHONPATH.
+# ? and # end the path in the URI that SQLite's hook makes, % starts an escape there, Airflow expands $ in its settings,
+# and : separates the folders of PYTHONPATH.
 FORBIDDEN_IN_PATHS = "?#%$:"
 
-# Airflow takes a setting NAME from NAME_CMD or NAME_SECRET as well: those are the operator's word, too.
+# Airflow also reads a setting NAME from NAME_CMD or NAME_SECRET; an operator may use either.
 OTHER_SPELLINGS = ("_CMD", "_SECRET")
 
-# Airflow's own bookkeeping, at INFO some lines for each task and each request. Tasks keep theirs.
+# Airflow's own loggers, which at INFO write several lines for each task and request. Loggers of tasks are not listed.
 QUIET_LOGGERS = (
     "alembic",
     "airflow.api_fastapi",
@@ -38,17 +39,17 @@ QUIET_LOGGERS = (
     "http.access",
 )
 
-# Advice to install something that nothing here needs, printed by each `airflow` command.
+# Each `airflow` command advises to install packages that nothing here needs.
 QUIET_WARNINGS = ("Could not import graphviz", "Using `httpx` with")
 
 
-def airflow_environment(root: Path, base: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The full environment for Airflow in this project: base, and a value for whatever base leaves open."""
+def airflow_environment(root: Path, base: Mapping[str, str]) -> dict[str, str]:
+    """The environment for Airflow in this project: base, with a value for each setting that base does not have."""
     root = root.absolute()
     refuse_unusable_path(root)
     env = dict(base)
     if env.get("AIRFLOW_HOME"):
-        # Read from other folders, too.
+        # Processes with other working folders read it as well.
         env["AIRFLOW_HOME"] = str(Path(env["AIRFLOW_HOME"]).expanduser().absolute())
     for name, value in _defaults(root, Path(env.get("AIRFLOW_HOME") or root / ".airflow")).items():
         if not any(env.get(name + suffix) for suffix in ("", *OTHER_SPELLINGS)):
@@ -58,13 +59,13 @@ def airflow_environment(root: Path, base: Mapping[str, str] = os.environ) -> dic
     others = [folder for folder in env.get("PYTHONPATH", "").split(os.pathsep) if folder not in ("", plugins)]
     env["PYTHONPATH"] = os.pathsep.join([plugins, *others])
 
-    # The components speak HTTP to one another; a proxy of the office must not get between them.
-    # Naming any exception also keeps macOS from asking the system for proxies, which crashes after a fork.
+    # The components speak HTTP to each other, which must not go through a proxy. Any value also keeps macOS from asking
+    # the system for proxies, which crashes after a fork.
     hosts = [host for host in (env.get("no_proxy") or env.get("NO_PROXY") or "").split(",") if host]
     hosts += [host for host in ("127.0.0.1", "localhost") if host not in hosts]
     env["no_proxy"] = env["NO_PROXY"] = ",".join(hosts)
 
-    # Without bytecode each process compiles all of Airflow again: seconds for every command and task.
+    # Without bytecode each process compiles all of Airflow again, which costs seconds for each command and task.
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     return env
 
@@ -77,13 +78,13 @@ def _defaults(root: Path, home: Path) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        # LocalExecutor forks this many workers at the start, and Airflow's 32 take 6 GB.
+        # LocalExecutor forks this many workers at its start; Airflow's default of 32 takes 6 GB.
         "AIRFLOW__CORE__PARALLELISM": "4",
-        # The fully qualified name, Airflow's choice, changes with the network that a laptop is in, and a
-        # task whose host changed its name is stopped.
+        # Airflow's default, the fully qualified name, changes with a laptop's network, and Airflow stops a task whose
+        # host has changed its name.
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": own_metadata_url(home),
-        # A new or renamed DAG file is seen within seconds, not after 5 minutes.
+        # The DAG processor finds a new or renamed file within seconds, not after 5 minutes.
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__LOGGING__NAMESPACE_LEVELS": " ".join(f"{logger}=WARNING" for logger in QUIET_LOGGERS),
@@ -96,22 +97,22 @@ def _defaults(root: Path, home: Path) -> dict[str, str]:
         "SAAS_GROWTH_SOURCE": "synthetic",
     }
     if sys.platform == "darwin":
-        # Airflow forks processes that have used Apple's libraries, which macOS otherwise answers with a crash.
+        # Airflow forks processes that have used Apple's libraries; by default macOS lets such a child crash.
         defaults["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
     return defaults
 
 
 def refuse_unusable_path(root: Path) -> None:
-    """Raise UserError where the project's folder has a name that Airflow or its SQLite hook would misread."""
+    """Raise UserError where Airflow or its SQLite hook would misread the name of the project's folder."""
     if found := [character for character in FORBIDDEN_IN_PATHS if character in str(root)]:
         raise UserError(
             f"The folder {root} has {' and '.join(found)} in its name, which Airflow misreads; "
-            f"move the project to a folder without any of {' '.join(FORBIDDEN_IN_PATHS)}"
+            f"move the project to a folder without any of {' '.join(FORBIDDEN_IN_PATHS)}."
         )
 
 
 def own_metadata_url(home: Path) -> str:
-    """Airflow's metadata as a file in its home; an absolute path makes it four slashes, which SQLite needs."""
+    """Airflow's metadata as a file in its home; its path is absolute, hence the four slashes that SQLite needs."""
     return f"sqlite:///{home}/airflow.db"
 
 
@@ -124,19 +125,11 @@ def airflow_command() -> str:
     return found
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read; it is there whole or not at all."""
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    new.replace(path)
-
-
 def prepare_airflow(root: Path, env: Mapping[str, str]) -> None:
-    """Make the folders, the secrets and the metadata database that env speaks of, where they are missing.
+    """Make the folders, the secrets and the metadata database that env names, where they are missing.
 
-    Raises UserError. Takes no time where all is there, and may run beside itself and beside a running Airflow.
+    Raises UserError. It takes no time where all of them exist, and may run in several processes at once and beside a
+    running Airflow.
     """
     make_folders(root, env)
     home = Path(env["AIRFLOW_HOME"])
@@ -152,7 +145,7 @@ def make_folders(root: Path, env: Mapping[str, str]) -> None:
     for folder in (home, home / "logs", root.absolute() / "data"):
         _make_folder(folder)
     if home == root.absolute() / ".airflow":
-        # Whoever can read the secrets in it can log in as anybody.
+        # It holds secrets with which one can log in as any user.
         home.chmod(0o700)
 
 
@@ -162,14 +155,14 @@ def _make_folder(folder: Path) -> None:
     except OSError as error:
         raise UserError(f"The folder {folder} cannot be made: {error.strerror}.") from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"The folder {folder} belongs to somebody else: user {os.getuid()} cannot write in it.")
+        raise UserError(f"The folder {folder} is not writable for user {os.getuid()}: change its owner or its mode.")
 
 
 def _write_secrets(home: Path, env: Mapping[str, str]) -> None:
-    """Give Airflow the keys that its components share.
+    """Write the keys that Airflow's components share.
 
-    Left to itself Airflow writes an airflow.cfg with these and with all its defaults of the day, absolute
-    paths among them, which stay when the folder moves or Airflow is upgraded.
+    Airflow would write an airflow.cfg with these keys and with all its defaults, among them absolute paths; they would
+    stay in it when the folder moves or Airflow is upgraded.
     """
     config = home / "airflow.cfg"
     if config.exists() or env.get("AIRFLOW_CONFIG"):
@@ -188,7 +181,7 @@ def _write_secrets(home: Path, env: Mapping[str, str]) -> None:
 def _migrate(home: Path, env: Mapping[str, str], lock: int) -> None:
     """Bring the metadata database to the version of Airflow that is installed."""
     if env.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") != own_metadata_url(home):
-        # The operator's own database: there is no place beside it to remember its version.
+        # An operator's own database: there is no file beside it that could hold its version.
         _run_migration(home, env, lock)
         return
 
@@ -196,7 +189,7 @@ def _migrate(home: Path, env: Mapping[str, str], lock: int) -> None:
     installed = version("apache-airflow-core")
     if database.exists() and stamp.exists() and stamp.read_text() == installed:
         return
-    # A migration that is killed half way leaves a file that no later one can mend: work on a copy.
+    # A migration that is killed leaves a file that no later one can repair, so it works on a copy.
     new = home / "airflow.db.new"
     for suffix in ("", "-wal", "-shm"):
         new.with_name(new.name + suffix).unlink(missing_ok=True)
@@ -216,7 +209,7 @@ def _copy_database(source: Path, target: Path) -> None:
 def _run_migration(home: Path, env: Mapping[str, str], lock: int) -> None:
     log = home / "logs" / "migrate.log"
     with open(log, "w", encoding="utf-8") as output:
-        # It inherits the lock: should this process be killed, the next one waits until the migration has ended.
+        # It inherits the lock: if this process is killed, the next one waits until the migration has ended.
         done = subprocess.run(
             [airflow_command(), "db", "migrate"],
             env=env,
@@ -226,4 +219,4 @@ def _run_migration(home: Path, env: Mapping[str, str], lock: int) -> None:
             pass_fds=[lock],
         )
     if done.returncode:
-        raise UserError(f"Airflow could not prepare its own database (exit status {done.returncode}); read {log}")
+        raise UserError(f"Airflow could not prepare its own database (exit status {done.returncode}); read {log}.")

@@ -1,11 +1,11 @@
-"""Runs Airflow's components and takes them down together: `python -m growth.local_airflow.keeper LOG LOCK`.
+"""Runs Airflow's components and stops them together: `python -m growth.local_airflow.keeper LOG LOCK`.
 
-It is a process of its own, the leader of a session that holds every process of Airflow, so that they can be
-found and ended however the one who started it ends: its standard input is a pipe from there, and the end of
-that pipe, by intention, Ctrl-C or kill -9, is the order to stop.
+It is a process of its own and the leader of a session that contains every process of Airflow, so that all of them can
+be found and ended. Its standard input is a pipe from the process that started it; when the pipe closes, because that
+process ended, was interrupted or was killed, the keeper stops everything.
 
-`airflow standalone` is not used: its log servers listen on every address of the machine, on ports that two
-projects would share, and when it is stopped its children live on.
+`airflow standalone` is not used: its log servers listen on all addresses of the machine, on ports that two projects
+would share, and its children survive it when it is stopped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import psutil
 
 from growth.local_airflow.environment import airflow_command
 
-# Nobody needs the log servers: the API server reads the same folder.
+# Log servers are not needed: the API server reads the same folder.
 COMPONENTS = {
     "api-server": (),
     "scheduler": ("--skip-serve-logs",),
@@ -39,7 +39,7 @@ SERVER_GRACE_SECONDS = 3.0
 
 
 def keep(log_path: str, lock: int) -> int:
-    """Start the components; 0 when told to stop, 1 when one of them stopped by itself."""
+    """Run the components; 0 after an order to stop, 1 when one of them has stopped by itself."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -56,11 +56,11 @@ def keep(log_path: str, lock: int) -> int:
         fallen = next((name for name, process in processes.items() if process.poll() is not None), None)
     _stop_in_order(processes)
     for copier in copiers:
-        # Their last words are the ones to read.
+        # The last lines of a component say why it stopped.
         copier.join(timeout=1)
     if fallen is None:
         return 0
-    # Last, because a terminal that is gone makes it fail.
+    # Last, because it fails where the terminal is gone.
     print(
         f"Airflow's {fallen} stopped by itself (exit status {processes[fallen].returncode}); read {log_path}",
         file=sys.stderr,
@@ -69,14 +69,14 @@ def keep(log_path: str, lock: int) -> int:
 
 
 def _wait_for_end_of_input(stop: threading.Event) -> None:
-    # Not by sys.stdin: a thread that sleeps in its buffer makes the interpreter abort when it ends.
+    # Not sys.stdin: the interpreter aborts at its end if a thread still reads from that buffer.
     while os.read(0, 1):
         pass
     stop.set()
 
 
 def _open_log(path: str) -> logging.Logger:
-    """One file for all components, which does not grow for ever."""
+    """One file of limited size for all components."""
     log = logging.getLogger("airflow-components")
     log.setLevel(logging.INFO)
     log.propagate = False
@@ -93,7 +93,7 @@ def _start(name: str, options: Iterable[str], lock: int) -> subprocess.Popen[str
         text=True,
         encoding="utf-8",
         errors="replace",
-        # Every process of Airflow inherits the lock, so it is free only when the last of them has ended.
+        # Every process of Airflow inherits the lock, so it is free only after the last of them has ended.
         pass_fds=[lock],
     )
 
@@ -104,9 +104,9 @@ def _copy_output(name: str, process: subprocess.Popen[str], log: logging.Logger)
 
 
 def _stop_in_order(processes: dict[str, subprocess.Popen[str]]) -> None:
-    """The API server last: to it the tasks say how they ended."""
+    """Stop the API server last: tasks report their end to it."""
     session, server = os.getpid(), processes["api-server"].pid
-    # A task's own subprocess may have a session of its own; it is still a descendant now.
+    # A subprocess of a task may have a session of its own, but as long as its parent lives it is a descendant.
     descendants = psutil.Process().children(recursive=True)
 
     def others() -> list[int]:
@@ -127,7 +127,7 @@ def _stop_in_order(processes: dict[str, subprocess.Popen[str]]) -> None:
 def session_members(session: int) -> list[int]:
     """The living processes of a session, without its leader.
 
-    The session and not the process group: Airflow gives each task a process group of its own.
+    Not those of a process group, because Airflow gives each task a process group of its own.
     """
     members = []
     for pid in psutil.pids():
@@ -138,7 +138,7 @@ def session_members(session: int) -> list[int]:
 
 
 def kill_session(session: int) -> None:
-    """End all members of a session at once, until none is left."""
+    """Kill the members of a session until none is left."""
 
     def none_left() -> bool:
         left = session_members(session)

@@ -1,4 +1,4 @@
-"""The growth page: the marts as pictures inside Airflow's UI.
+"""The growth page: the marts as charts and lists inside Airflow's UI.
 
-One way through: request -> filters -> SQL (include/sql/page) -> figures -> template. No task imports it.
+A request passes through filters, queries (include/sql/page), figures and a template. No task imports this package.
 """

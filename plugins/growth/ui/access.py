@@ -12,7 +12,7 @@ from fastapi import Depends
 
 DAG_ID = "saas_growth"
 
-# Without a login 401, without the right to read the DAG 403.
+# Airflow answers 401 without a login and 403 without the right to read the DAG.
 MAY_READ = Depends(requires_access_dag("GET", param_dag_id=DAG_ID))
 
 
@@ -21,5 +21,5 @@ def _may_edit(user: GetUserDep) -> bool:
     return get_auth_manager().is_authorized_dag(method="PUT", details=details, user=user)
 
 
-# Personal data are for those who may change the DAG, and with it what it does with them.
+# Users who may edit the DAG could make it show these addresses anyway: they alone see them.
 SeesEmails = Annotated[bool, Depends(_may_edit)]

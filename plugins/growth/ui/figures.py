@@ -1,4 +1,4 @@
-"""From numbers to figures: pure functions. Colours are the templates' alone: a theme changes them all."""
+"""Figures from numbers, as pure functions. The colours are those of a theme's template, so that themes can change."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ THEMES = ("light", "dark")
 HEIGHT = 320
 RATES_HEIGHT = 360
 MOST_TICKS = 13
-MOST_MONTHS = 7  # as many as a phone has room for
-ROW = 26  # of a heat map
+MOST_MONTHS = 7  # labels that fit on a phone
+ROW = 26  # pixels of a row of a heat map
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _FADED = 0.6
@@ -29,7 +29,7 @@ _HEAT = {
     "light": [[0, "#f1f5fd"], [0.1, "#cfdefb"], [0.3, "#8db1f4"], [1, "#1d4ed8"]],
     "dark": [[0, "#1a2338"], [0.1, "#22375f"], [0.3, "#2b5091"], [1, "#3f7fe6"]],
 }
-# From good to bad, and of how many how many; for either theme, and said in words beside them.
+# Statuses from good to bad; paying, at risk, ready for an upsell. Readable in both themes, and named in the legend.
 _GRADES = ("#10b981", "#f59e0b", "#ef4444")
 _FLAGS = ("#3b82f6", "#ef4444", "#10b981")
 _TEXT = {"light": "#3f3f46", "dark": "#d4d4d8"}
@@ -37,7 +37,7 @@ _LINES = {"light": "#e4e4e7", "dark": "#3f3f46"}
 
 
 def template(theme: str) -> dict[str, Any]:
-    """How figures look in a theme."""
+    """The colours of a theme, as a template of Plotly."""
     axis = {
         "gridcolor": _LINES[theme],
         "linecolor": _LINES[theme],
@@ -60,7 +60,7 @@ def template(theme: str) -> dict[str, Any]:
 
 
 def _labels(names: Sequence[str]) -> list[str]:
-    """Text from the data for Plotly, which reads tags and entities in it."""
+    """Text from the data, escaped because Plotly interprets tags and entities."""
     return [escape(name, quote=False) for name in names]
 
 
@@ -83,7 +83,7 @@ def _figure(traces: Sequence[Any], height: int = HEIGHT, **layout: Any) -> go.Fi
 
 
 def _months_axis(months: Sequence[str]) -> dict[str, Any]:
-    """Months are names here: as dates, Plotly would invent ticks between them. The last one is always said."""
+    """Months as categories: as dates they would get ticks between them. The last month always has a label."""
     every = -(-len(months) // MOST_MONTHS)
     shown = list(months)[::-every][::-1]
     texts = []
@@ -100,7 +100,7 @@ def bars(
     can_change: Sequence[bool] = (),
     stacked: bool = False,
 ) -> go.Figure:
-    """Bars for each month; those that can still change are pale and striped."""
+    """Bars by month; those that can still change are pale and striped."""
     young = list(can_change) or [False] * len(labels)
     return _figure(
         [
@@ -124,7 +124,7 @@ def bars(
 
 
 def lying_bars(labels: Sequence[str], values: Sequence[float | None], texts: Sequence[str]) -> go.Figure:
-    """One bar below the other, the first on top, with what each says beside it."""
+    """Horizontal bars, the first on top, each with a text beside it."""
     most = max((value or 0 for value in values), default=0) or 1
     return _figure(
         [
@@ -139,7 +139,7 @@ def lying_bars(labels: Sequence[str], values: Sequence[float | None], texts: Seq
             )
         ],
         max(RATES_HEIGHT, 60 + 44 * len(labels)),
-        # Room for the text beside the longest bar.
+        # Leaves room for the text beside the longest bar.
         xaxis={"range": [0, most * 1.6], "visible": False},
         yaxis={"type": "category", "autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6},
         showlegend=False,
@@ -160,7 +160,7 @@ def _whiskers(rates: Sequence[Rate]) -> dict[str, Any]:
 def rates_by_month(
     months: Sequence[str], series: Mapping[str, Sequence[Rate]], can_change: Sequence[bool]
 ) -> go.Figure:
-    """Rates with their intervals; hollow and without a line to them where they can still change."""
+    """Rates with their intervals; the points of those that can still change are hollow."""
     traces = []
     for name, rates in series.items():
         traces.append(
@@ -187,7 +187,7 @@ def rates_by_month(
 
 
 def rates_by_channel(channels: Sequence[str], series: Mapping[str, Sequence[Rate]]) -> go.Figure:
-    """A row for each channel, the first on top: a point for each rate, with its interval."""
+    """A row for each channel, the first on top, with a point and an interval for each rate."""
     return _figure(
         [
             go.Scatter(
@@ -216,7 +216,7 @@ def heat_map(
     shares: Sequence[Sequence[float | None]],
     texts: Sequence[Sequence[str]],
 ) -> go.Figure:
-    """A row for each cohort, the oldest on top, a column for each month of age; each cell says its number."""
+    """A row for each cohort, the oldest on top, and a column for each month of age; each cell shows its number."""
     return _figure(
         [
             go.Heatmap(
@@ -245,7 +245,7 @@ def heat_map(
 def curves(
     behind: Mapping[str, Sequence[float | None]], before: Mapping[str, Sequence[float | None]], width: Sequence[int]
 ) -> go.Figure:
-    """Lines by months of age: some to be told apart before many that are only there to compare with."""
+    """Lines by months of age: a few in colour in front of many thin grey ones to compare them with."""
     traces = [
         go.Scatter(
             name=name,
@@ -287,7 +287,7 @@ def curves(
 
 
 def days(dates: Sequence[str], series: Mapping[str, Sequence[float | None]], share: bool = False) -> go.Figure:
-    """A line for each series, from day to day."""
+    """A line for each series by day."""
     number = ".1%" if share else ",.0f"
     return _figure(
         [
@@ -311,7 +311,7 @@ def days(dates: Sequence[str], series: Mapping[str, Sequence[float | None]], sha
 def came_and_left(
     months: Sequence[str], active: Mapping[str, Sequence[int]], left: Mapping[str, Sequence[int]]
 ) -> go.Figure:
-    """What the active users of each month are made of, above the line; who has left, below it."""
+    """The parts of each month's active users above the line, and the users who left below it."""
     signed = {name: (values, 1) for name, values in active.items()}
     signed |= {name: (values, -1) for name, values in left.items()}
     return _figure(
@@ -333,7 +333,7 @@ def came_and_left(
 
 
 def stacked_lying_bars(labels: Sequence[str], series: Mapping[str, Sequence[float]]) -> go.Figure:
-    """A bar for each label, the first on top, made of the parts of each series."""
+    """A horizontal bar for each label, the first on top, stacked from the series."""
     return _figure(
         [
             go.Bar(
@@ -354,13 +354,13 @@ def stacked_lying_bars(labels: Sequence[str], series: Mapping[str, Sequence[floa
 
 
 def distribution(froms: Sequence[int], series: Mapping[str, Sequence[int]]) -> go.Figure:
-    """Counts by parts of a scale, best series first; by powers of ten, so that few are seen beside many."""
+    """Counts by score, the best status first; the logarithmic axis shows small counts beside large ones."""
     return _figure(
         [
             go.Bar(
                 name=escape(name, quote=False),
                 x=list(froms),
-                # Nothing has no place on such a scale.
+                # A logarithmic axis has no zero.
                 y=[value or None for value in values],
                 hovertemplate="from %{x}: %{y:,}",
             )
@@ -376,7 +376,7 @@ def distribution(froms: Sequence[int], series: Mapping[str, Sequence[int]]) -> g
 
 
 def flags(labels: Sequence[str], series: Mapping[str, Sequence[int]]) -> go.Figure:
-    """Bars side by side for each label: of how many, how many need help, how many want more."""
+    """Bars side by side for each label."""
     return _figure(
         [
             go.Bar(name=name, x=_labels(labels), y=list(values), hovertemplate="%{x}: %{y:,}")

@@ -1,4 +1,4 @@
-"""What a request asks for, validated: the only place that reads its query."""
+"""The filters of a request, validated. Nothing else reads the query of its address."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _OWN = ("list", "q", "sort", "order", "page")
 
 
 class BadRequest(UserError):
-    """Somebody asked for what there is not."""
+    """A request asks for something that does not exist."""
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Months are the first of a month, as in the tables; what was not asked for is None."""
+    """Months are dates of their first day, as in the tables. A filter that was not given is None."""
 
     since: str | None = None
     until: str | None = None
@@ -36,29 +36,29 @@ class Filters:
     page: int = 1
 
     def within(self, months: Sequence[str]) -> Filters:
-        """With a period: the last months that there are, where none was asked for."""
+        """With a period: by default the last months that have data."""
         until = self.until or (months[-1] if months else "0000-00-00")
         before = [month for month in months if month <= until]
         since = self.since or (before[-MONTHS_SHOWN:] or [until])[0]
         return replace(self, since=since, until=until)
 
     @property
-    def bound(self) -> dict[str, object]:
-        """The parameters of the queries."""
+    def parameters(self) -> dict[str, object]:
+        """What the queries bind."""
         return {"since": self.since, "until": self.until, "source": self.source, "campaign": self.campaign}
 
     @property
-    def shape(self) -> dict[str, bool]:
-        """The switches of the queries."""
+    def by_channel(self) -> dict[str, bool]:
+        """The variables of queries by source and campaign."""
         return {"by_source": self.source is not None, "by_campaign": self.campaign is not None}
 
     @property
     def pattern(self) -> str:
-        """What is searched for, as a pattern of SQL's `like` with ! before its own signs."""
+        """The search as a pattern of SQL's `like`, with ! as its escape character."""
         return "%" + re.sub(r"([!%_])", r"!\1", (self.q or "").lower()) + "%"
 
     def address(self, **changes: object) -> str:
-        """The query of a link that keeps what was asked for, but for the changes; None takes one away."""
+        """The query of a link with these filters and some changes; None removes a filter."""
         asked: dict[str, object | None] = {
             "from": self.since and self.since[:7],
             "to": self.until and self.until[:7],
@@ -70,28 +70,27 @@ class Filters:
             "order": self.order,
             "page": self.page if self.page > 1 else None,
         }
-        kept = {name: value for name, value in (asked | changes).items() if value is not None}
-        return "?" + urlencode(kept)
+        return "?" + urlencode({name: value for name, value in (asked | changes).items() if value is not None})
 
     def elsewhere(self) -> str:
-        """The query of a link to another page: what all pages have in common."""
+        """The query of a link to another page: the filters that pages share."""
         return self.address(**dict.fromkeys(_OWN)).rstrip("?")
 
 
 def read(query: Mapping[str, str]) -> Filters:
-    """The filters of a request. Raises BadRequest where one is none; names that nobody knows are passed over."""
+    """The filters of a request. Unknown names are ignored. Raises BadRequest for a value that is not valid."""
     asked = {name: query[name].strip() for name in (*_SHARED, *_OWN) if query.get(name, "").strip()}
     for name, value in asked.items():
         if len(value) > LONGEST or "\0" in value:
-            raise BadRequest(f"The filter {name} is longer than {LONGEST} characters, or no text: shorten it.")
+            raise BadRequest(f"The filter {name} is longer than {LONGEST} characters, or is not text: shorten it.")
     for name in ("from", "to"):
         if name in asked and not _MONTH.fullmatch(asked[name]):
-            raise BadRequest(f"The filter {name} is {asked[name]!r}, which is no month: write it like 2026-10.")
+            raise BadRequest(f"The filter {name} is {asked[name]!r}, which is not a month: write it like 2026-10.")
     since, until = (f"{asked[name]}-01" if name in asked else None for name in ("from", "to"))
     if since and until and since > until:
         raise BadRequest(f"The period begins with {since[:7]} and ends with {until[:7]}, before it: swap them.")
     if not re.fullmatch(r"[1-9]\d{0,5}", asked.get("page", "1")):
-        raise BadRequest(f"The page {asked['page']!r} is none: pages are numbers from 1 on.")
+        raise BadRequest(f"There is no page {asked['page']!r}: pages are numbers from 1 on.")
     return Filters(
         since,
         until,

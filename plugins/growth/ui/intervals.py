@@ -1,15 +1,15 @@
-"""How far a rate may lie from what was counted."""
+"""The confidence interval of a rate."""
 
 from __future__ import annotations
 
 from math import sqrt
 from typing import NamedTuple
 
-Z = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
+Z = 1.959964  # standard deviations around the mean that hold 95 % of a normal distribution
 
 
 class Rate(NamedTuple):
-    """A share and the interval that holds the true one in 95 of 100 cases; all null where nobody was counted."""
+    """A share with its 95 % confidence interval; all three are None where the whole is 0 or unknown."""
 
     part: int | None
     whole: int | None
@@ -19,7 +19,7 @@ class Rate(NamedTuple):
 
 
 def rate(part: int | None, whole: int | None) -> Rate:
-    """The share with its Wilson score interval, which stays within 0 and 1 and holds for few people as well.
+    """The share with its Wilson score interval, which stays within 0 and 1 and is valid for small numbers as well.
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the American
     Statistical Association 22 (1927), 209-212; recommended for small numbers by Brown, Cai and DasGupta, "Interval

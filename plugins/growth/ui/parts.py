@@ -1,4 +1,4 @@
-"""What a page is made of, as the template gets it, and how numbers are written."""
+"""The parts of a page, as the template gets them, and how numbers are written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from growth.ui.intervals import Rate
+from growth.ui.terms import Term
 
 NOTHING = "-"
 
@@ -31,7 +32,7 @@ def interval(rate: Rate) -> str:
 
 
 def words(name: str) -> str:
-    """A column's name as people say it."""
+    """The name of a column without underscores."""
     return name.replace("_", " ")
 
 
@@ -41,29 +42,28 @@ def capital(text: str) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """A table behind a chart, or on its own; the first columns are words, the others numbers."""
+    """A table: the first columns are words, the others numbers."""
 
-    headers: Sequence[str]
+    headers: Sequence[str | Term]
     rows: Sequence[Sequence[str]]
     word_columns: int = 1
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A number that matters: of how many, against what, and whether it can still change."""
+    """A number with its whole, earlier values to compare it with, and whether it can still change."""
 
-    kind: ClassVar[str] = "tile"
     name: str
-    title: str
+    title: str | Term
     value: str
     of: str
-    compared: Sequence[tuple[str, str, str]] = ()  # with when, what it was, of how many
-    changes: str | None = None
+    earlier: Sequence[tuple[str, str, str]] = ()  # month, value, whole
+    can_change: str | None = None
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Numbers beside each other."""
+    """A row of tiles."""
 
     kind: ClassVar[str] = "tiles"
     title: str
@@ -72,12 +72,12 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure, what it says in a sentence, and its numbers as a table."""
+    """A figure, a sentence about it, and its numbers as a table."""
 
     kind: ClassVar[str] = "chart"
     name: str
     title: str
-    says: str
+    sentence: str
     figure: Any
     table: Table
     is_wide: bool = True
@@ -86,21 +86,21 @@ class Chart:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table without a picture."""
+    """A table without a figure."""
 
     kind: ClassVar[str] = "sheet"
     name: str
     title: str
-    says: str
+    sentence: str
     table: Table
     is_open: bool
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a listing: its link sorts by it, in the order that it has not yet."""
+    """A column of a listing. Its link sorts by it, or reverses the order."""
 
-    title: str
+    title: Term
     is_number: bool
     link: str | None
     sorted: str | None  # ascending, descending
@@ -108,14 +108,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Listing:
-    """A long table: a part of it, and the links to the rest."""
+    """Some rows of a long table, and the links to the others."""
 
     kind: ClassVar[str] = "listing"
     name: str
     title: str
-    says: str
-    tabs: Sequence[tuple[str, str, bool]]  # words, link, whether it is this one
-    hidden: Sequence[tuple[str, str]]  # what the form of the search carries along
+    sentence: str
+    tabs: Sequence[tuple[str, str, bool]]  # title, link, whether it is the open one
+    hidden: Sequence[tuple[str, str]]  # the values that the search form submits unchanged
     q: str
     columns: Sequence[Column]
     rows: Iterable[Sequence[str]]
@@ -129,7 +129,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence where there is nothing to draw."""
+    """A sentence instead of a figure that would be empty."""
 
     kind: ClassVar[str] = "note"
     text: str
@@ -137,7 +137,7 @@ class Note:
 
 @dataclass
 class Content:
-    """What a page shows below its form."""
+    """The parts of a page below its form."""
 
     parts: list[Any] = field(default_factory=list)
 

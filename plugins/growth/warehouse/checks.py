@@ -1,4 +1,4 @@
-"""Checks: queries for rows that must not exist. One that finds some shows them."""
+"""Running checks, which are queries for rows that must not exist, and showing the rows that they find."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class ChecksFailed(UserError):
 
 
 def run_checks(connection: Connection, checks: Sequence[Check], parameters: Mapping[str, object]) -> float:
-    """Run all of them, record and log what each found, and only then fail; gives the seconds of SQL.
+    """Run all checks, record and log what each finds, and only then fail; gives the seconds of SQL.
 
-    Raises ChecksFailed with the names of the checks that failed. One of severity warn is logged and does not fail.
+    Raises ChecksFailed with the names of the failed checks. A check of severity warn is logged and does not fail.
     """
     started = time.perf_counter()
     failed = []
@@ -40,7 +40,7 @@ def run_checks(connection: Connection, checks: Sequence[Check], parameters: Mapp
             "warning" if check.severity == "warn" else "FAILED",
             check.name,
             check.sentence,
-            f"{total} rows say otherwise:" if total > 1 else "One row says otherwise:",
+            f"{total} rows contradict it:" if total > 1 else "One row contradicts it:",
             found,
         )
         if check.severity != "warn":
@@ -53,13 +53,13 @@ def run_checks(connection: Connection, checks: Sequence[Check], parameters: Mapp
     if failed:
         raise ChecksFailed(
             f"{len(failed)} of {len(checks)} checks failed ({', '.join(failed)}): the rows are in the log;"
-            " nothing was published, what people read is as it was."
+            " nothing was published, and the published tables are unchanged."
         )
     return time.perf_counter() - started
 
 
 def _rows_found(connection: Connection, check: Check, parameters: Mapping[str, object]) -> tuple[str, int]:
-    """The first rows as text, one a line, and how many there are."""
+    """The first rows as text, one per line, and how many there are."""
     with closing(connection.cursor()) as cursor:
         cursor.execute(check.query, parameters)
         names = [column[0] for column in cursor.description]

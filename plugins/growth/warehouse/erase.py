@@ -1,4 +1,4 @@
-"""People are forgotten: no row of theirs stays, all numbers are computed without them, and no row comes back."""
+"""Erasing people: their rows go, all numbers are computed without them, and their rows are not landed again."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from growth.warehouse.state import settle
 
 
 class Forgotten(NamedTuple):
-    """What was found of people."""
+    """What was erased."""
 
     ids: frozenset[str]
     rows: int
 
 
 def asked_for(text: str) -> list[str]:
-    """The user ids in a list with commas. Raises UserError where there is none."""
+    """The user ids in a list separated by commas. Raises UserError where there is none."""
     ids = [part.strip() for part in text.split(",") if part.strip()]
     if not ids:
-        raise UserError("Nobody is named: say who is to be erased with USER=<user id>, several with commas.")
+        raise UserError("No user is named: name who is to be erased with USER=<user id>, several separated by commas.")
     return ids
 
 
 def erase(place: Place, connection: Connection, sql: Sql, user_ids: list[str], run: Mapping[str, object]) -> Forgotten:
     """Erase the people behind some user ids, publish all tables without them, and scrub the database.
 
-    Safe to repeat from any point: what a killed erasure has left in scope is computed by the next one. Raises UserError
-    where nobody has such an id and nobody who was erased had it.
+    It can be repeated from any point: the next run computes what a killed erasure has left in scope. Raises UserError
+    where no raw row has an id, unless that id was erased before.
     """
     parameters = {**run, "first_day": "", "last_day": ""}
     strangers = [i for i in user_ids if not (_is_there(connection, i) or Erased(connection).knows("id", i))]
@@ -46,8 +46,8 @@ def erase(place: Place, connection: Connection, sql: Sql, user_ids: list[str], r
     pipeline.compute(connection, sql, parameters)
     if not sql.engine.scrub(place, connection):
         raise UserError(
-            "They are erased from all tables, but somebody reads the warehouse, so that what it still holds of them"
-            " could not be overwritten: end that process, then erase again."
+            "They are erased from all tables, but a process that reads the warehouse prevents that the deleted rows are"
+            " overwritten in its files: end that process, then erase again."
         )
     return found
 
@@ -61,7 +61,7 @@ def _is_there(connection: Connection, user_id: str) -> bool:
 
 
 def _take_out(connection: Connection, sql: Sql, user_ids: list[str], parameters: Mapping[str, object]) -> Forgotten:
-    """One transaction: the raw rows go, their batches are in scope, and hashes of the ids keep them out from now on."""
+    """One transaction: delete the raw rows, put their batches in scope, and keep hashes of the ids."""
     connection.execute("create temp table erased_ids (kind text, id text)")
     connection.execute("create temp table erased_rows (table_name text, batch_date text, rows_erased integer)")
     asked = [("asked", user_id) for user_id in dict.fromkeys(user_ids)]

@@ -16,7 +16,7 @@ from growth.errors import UserError
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS, UNMAPPED, UNMAPPED_COLUMNS
 from growth.language.sql import Sql
 from growth.language.tables import tables_of
-from growth.sources import Source
+from growth.sources.contract import Source
 from growth.warehouse.erased import Erased
 from growth.warehouse.schema import EPOCH
 from growth.warehouse.scripts import exclusive_transaction, raise_on_refusal
@@ -53,15 +53,15 @@ def land(
     rebuild: bool = False,
     protect: Protect = keep,
 ) -> Landed:
-    """Put the batches of some days into the raw tables, replacing what they held; `protect` sees each e-mail address.
+    """Replace the batches of some days in the raw tables; `protect` is applied to each e-mail address.
 
-    One transaction, which also puts the batches in scope: whatever goes wrong, the raw tables hold whole batches.
+    One transaction, which also puts the batches in scope: whatever fails, the raw tables hold whole batches.
     """
     landed = dict.fromkeys(RAW_COLUMNS, 0)
     left_out = 0
     between = (days.first.isoformat(), days.last.isoformat())
     refuse_other_source(connection, source)
-    _refuse_lost_folder(connection, source)
+    _refuse_lost_archive(connection, source)
     seconds = 0.0
     # What takes long, such as asking an API, is over before the transaction makes others wait.
     pieces = iter(source.pieces(*days))
@@ -101,7 +101,7 @@ def land(
             ("batch_date", "table_name", "source_name", "rows_landed"),
             list(zip(*batches, strict=True)),
         )
-        sql.engine.loaded(connection, landed)
+        sql.engine.update_statistics(connection, landed)
         _put_in_scope(connection, "batch_date between ? and ?", between)
         whole = settle(connection, sql, rebuild)
         if whole.keys() & {*tables_of("identity"), *tables_of("staging")}:
@@ -112,7 +112,7 @@ def land(
 
 
 def refuse_other_source(connection: Connection, source: Source) -> None:
-    """A warehouse holds the batches of one source: two would mix their people."""
+    """A warehouse holds the batches of one source: two sources would mix their people."""
     (other,) = connection.execute(
         "select max(source_name) from raw_batches where source_name <> ?", (source.name,)
     ).fetchone()
@@ -123,14 +123,15 @@ def refuse_other_source(connection: Connection, source: Source) -> None:
         )
 
 
-def _refuse_lost_folder(connection: Connection, source: Source) -> None:
-    """What a source keeps in a folder is there on each worker: one without it would begin anew, with other batches."""
-    landed = "select 1 from raw_batches where table_name = 'raw_subscriptions' and rows_landed > 0 limit 1"
-    if getattr(source, "keeps_nothing", False) and connection.execute(landed).fetchone():
-        raise UserError(
-            f"The source {source.name} has landed before, and this worker's folder holds nothing of what it kept:"
-            " name the folder that all workers share with SAAS_GROWTH_STRIPE_FOLDER."
-        )
+def _refuse_lost_archive(connection: Connection, source: Source) -> None:
+    """A source whose archive this worker does not have would begin anew, with other batches."""
+    landed = "select 1 from raw_batches where table_name = ? and rows_landed > 0 limit 1"
+    for archive in source.archives:
+        if archive.is_empty and connection.execute(landed, (archive.table,)).fetchone():
+            raise UserError(
+                f"The source {archive.source} has landed before, but its archive on this worker is empty:"
+                f" {archive.remedy}."
+            )
 
 
 def _land_frame(connection: Connection, engine: Engine, table: str, frame: pd.DataFrame, protect: Protect) -> None:
@@ -152,7 +153,7 @@ def _put_in_scope(connection: Connection, where: str, parameters: tuple[str, ...
 
 def _count_unmapped(connection: Connection, frame: pd.DataFrame) -> None:
     names = ", ".join(UNMAPPED_COLUMNS)
-    # As much of a name as anybody reads: it is part of a key, which may not be of any length.
+    # The name is part of a key, whose length is limited.
     frame = frame.assign(event_name=frame["event_name"].str.slice(0, UNMAPPED_LENGTH))
     connection.executemany(
         f"insert into {UNMAPPED} ({names}) values (?, ?, ?, ?)"

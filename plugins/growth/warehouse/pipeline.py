@@ -8,7 +8,7 @@ from growth.days import Days
 from growth.engines import Connection
 from growth.language.sql import Sql
 from growth.language.tables import LAYERS, tables_of
-from growth.sources import Source
+from growth.sources.contract import Source
 from growth.warehouse.checks import run_checks
 from growth.warehouse.landing import land
 from growth.warehouse.schema import drop_obsolete_columns, prepare

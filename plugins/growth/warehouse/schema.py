@@ -18,7 +18,7 @@ EPOCH = date(1970, 1, 1)
 _CALENDAR = ("month", "month_number", "first_day", "last_day")
 _CALENDAR_YEARS = range(1990, 2101)
 
-# Columns and tables of version 1.1, which kept one fingerprint for all tables and its own tables beside people's.
+# Columns, tables and views of versions up to 1.1, which kept one fingerprint for all tables.
 _OLD_STATE = ("everything", "definitions_hash", "prepared_hash", "published_hash")
 _OLD_TABLES = ("lease", "built", "erased", "scope_batches", "replaced_users", "replaced_subscriptions")
 _OLD_VIEWS = ("typed_users", "typed_events", "typed_subscriptions", "typed_links")
@@ -49,7 +49,7 @@ def prepare(connection: Connection, sql: Sql) -> None:
             remade = [table.name for table in sql.tables.values() if _reshape(connection, sql, table, present)]
         for statement in sql.create():
             connection.execute(statement)
-        if "built" in present:
+        if "lease" in present:
             _carry_over(connection, sql, present)
         if not connection.execute("select 1 from calendar_months limit 1").fetchone():
             engine.load(connection, "calendar_months", _CALENDAR, list(zip(*_months(), strict=True)))
@@ -114,10 +114,11 @@ def _reshape(connection: Connection, sql: Sql, table: Table, present: set[str]) 
 
 
 def _carry_over(connection: Connection, sql: Sql, present: set[str]) -> None:
-    """Bring along what version 1.1 kept in tables of its own, and drop these."""
-    connection.execute("insert into work_erased (kind, digest) select kind, digest from erased")
-    connection.execute("insert into work_scope_batches (batch_date) select batch_date from scope_batches")
-    connection.execute("insert into work_lease select * from lease")
+    """Bring along what versions up to 1.1 kept in tables of other names, and drop these."""
+    for name in ("erased", "lease", "scope_batches"):
+        if columns := sql.engine.columns(connection, name):
+            names = ", ".join(f'"{column}"' for column in columns)
+            connection.execute(f"insert into work_{name} ({names}) select {names} from {name}")
     for view in (*_OLD_VIEWS, *(f"next__{table.name}" for table in sql.marts)):
         connection.execute(f"drop view if exists {view}")
     old = [name for name in present if name.startswith(("scope__", "changed__", "building__")) or name in _OLD_TABLES]

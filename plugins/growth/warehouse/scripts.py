@@ -57,15 +57,15 @@ def connecting(place: Place) -> Iterator[Connection]:
 
 
 @contextmanager
-def plain_errors(place: Place) -> Iterator[None]:
-    """Errors of a database that cannot be used as a warehouse become one sentence."""
+def plain_errors(place: Place, name: str = "", symptoms: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Errors of a database that cannot be used as a warehouse become one sentence; readers have their own symptoms."""
     engine = place.engine
     try:
         yield
     except engine.Error as error:
         said = " ".join(str(error).split())
-        for symptom, sentence in engine.SYMPTOMS.items():
+        for symptom, sentence in (symptoms or engine.SYMPTOMS).items():
             if symptom in said:
                 kind = PassingError if symptom in engine.PASSING else UserError
-                raise kind(f"The warehouse {place} {sentence.format(said=said)}.") from None
+                raise kind(f"The warehouse {name or place} {sentence.format(said=said)}.") from None
         raise

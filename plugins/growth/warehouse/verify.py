@@ -1,4 +1,4 @@
-"""Does what people read equal a full rebuild from the raw tables? Builds one aside and compares cell by cell."""
+"""Verifying that the published tables equal a full rebuild: one is built aside and compared cell by cell."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Rows = dict[tuple[Any, ...], tuple[Any, ...]]
 
 
 class Difference(NamedTuple):
-    """A cell that is not what a rebuild gives; for a row that only one side has, column is None."""
+    """A cell that differs from the rebuild. For a row that only one side has, column is None."""
 
     table: str
     key: tuple[Any, ...]
@@ -40,10 +40,10 @@ class Difference(NamedTuple):
 
 
 def rebuild(aside: Aside, sql: Sql, where: str) -> None:
-    """Build all tables of the warehouse in an empty database aside, from the raw rows that it sees.
+    """Build all tables in an empty database aside, from the raw rows of the warehouse.
 
-    One transaction for what is read: what a run publishes meanwhile is not seen. Raises UserError where the warehouse
-    holds batches that have not been published.
+    These are read in one transaction, so that a run that publishes meanwhile is not seen. Raises UserError where the
+    warehouse holds batches that have not been published.
     """
     target = aside.connection
     prepare(target, sql)
@@ -63,7 +63,7 @@ def _copy_raw_rows(target: Connection, of: Callable[[str], str], sql: Sql, where
         names = ", ".join(columns)
         target.execute(f"insert into {table} ({names}) select {names} from {of(table)}")
         (rows[table],) = target.execute(f"select count(*) from {table}").fetchone()
-    sql.engine.loaded(target, rows)
+    sql.engine.update_statistics(target, rows)
     (as_of,) = target.execute(f"select as_of_date from {of('run_state')}").fetchone()
     adopt_raw_rows(target, sql, date.fromisoformat(as_of))
 
@@ -84,7 +84,7 @@ def differences(
 ) -> list[Difference]:
     """Every cell of some tables in which two warehouses differ; `of` names the first one's tables.
 
-    Numbers count as equal that are `within` of each other: other engines add up fractions in another order.
+    Numbers that differ by `within` or less count as equal: engines add up fractions in different orders.
     """
     found = []
     for model in tables:
@@ -132,7 +132,7 @@ class Verdict(NamedTuple):
 
 
 def verify(place: Place, sql: Sql) -> Verdict:
-    """Compare every table of the warehouse with a rebuild made aside, which is gone afterwards."""
+    """Compare every table of the warehouse with a rebuild aside, which is deleted afterwards."""
     engine = place.engine
     if not engine.exists(place):
         raise UserError(f"There is no warehouse {place}: make run builds it.")
@@ -142,7 +142,7 @@ def verify(place: Place, sql: Sql) -> Verdict:
         with aside.looking() as of:
             target = aside.connection
             rows = sum(target.execute(f"select count(*) from {of(m.name)}").fetchone()[0] for m in sql.tables.values())
-            # The databases compare; only a table that differs is fetched to see where.
+            # The database compares; only the rows of a table that differs are fetched.
             differing = [m for m in sql.tables.values() if _differs(target, of, m)]
             found = differences(target, target, differing, of)
         if _state(aside, place) != before:
@@ -151,7 +151,7 @@ def verify(place: Place, sql: Sql) -> Verdict:
 
 
 def _state(aside: Aside, place: Place) -> tuple[Any, ...]:
-    """What every run that does something changes."""
+    """Values that change with every run that changes anything."""
     with aside.looking() as of:
         try:
             return aside.connection.execute(
@@ -159,12 +159,12 @@ def _state(aside: Aside, place: Place) -> tuple[Any, ...]:
             ).fetchone()
         except place.engine.Error as error:
             if any(symptom in str(error) for symptom in ("no such table", "does not exist")):
-                raise UserError(f"The warehouse {place} is none yet: make run builds it.") from None
+                raise UserError(f"The warehouse {place} has no tables yet: make run builds them.") from None
             raise
 
 
 def report(verdict: Verdict) -> int:
-    """Say what was found; gives 0 where all is identical, else 1."""
+    """Print what was found; gives 0 where all is identical, else 1."""
     if not verdict.differences:
         compared = f"{verdict.tables} tables, {verdict.rows:,} rows as of {verdict.as_of}"
         print(f"identical: {compared}, rebuilt from the raw rows")

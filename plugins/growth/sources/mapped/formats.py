@@ -1,147 +1,97 @@
 """From the bytes of a file to its rows, some at a time: CSV, JSON lines, JSON documents and Parquet; gz and zip.
 
-Nothing here holds a whole file, but for a JSON document, whose size is limited.
+No file is held in memory as a whole, except a JSON document, whose size is limited.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import json
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple, TypedDict
 
-from growth.errors import UserError
-from growth.sources.mapped.mapping import PARENT, FieldPath, Input, one_line
+from growth.errors import UserError, one_line
+from growth.sources.mapped.mapping import PARENT, FieldPath, FilesEntry
 from growth.sources.mapped.values import UNSTORABLE, Malformed, Number, Row, keys_of
+from growth.sources.unpacking import Budget, readable
 
+# Rows of a file that are in memory at a time, and their bytes. Larger pieces make Python's garbage collector slower.
 PIECE_ROWS = 5_000
-"""So many rows of a file are there at a time, or so many bytes. With more of them Python's collector takes longer."""
 PIECE_BYTES = 8 << 20
 BLOCK_BYTES = 1 << 20
 LONGEST_LINE = 64 << 20
 LARGEST_DOCUMENT = 64 << 20
-FREE_BYTES = 16 << 20
-"""A compressed file may become this large, however small it is."""
 
 _SUFFIXES = {"csv": "csv", "jsonl": "json_lines", "ndjson": "json_lines", "json": "json", "parquet": "parquet"}
 
 
 class Part(NamedTuple):
-    """A file, or one of those in a zip."""
+    """A file, or a member of a zip archive."""
 
     name: str
-    """Its name below the place; that of a zip's member stands behind the zip's."""
+    """Its name in the store; that of a member follows the archive's."""
     rows: Iterator[list[Row]]
     is_nested: bool
-    """Whether its fields may lie in one another."""
+    """Whether fields can be nested."""
 
 
-def parts(name: str, shown: str, file: BinaryIO, size: int, each: Input, max_growth: int) -> Iterator[Part]:
-    """The parts of a file, each to be read to its end before the next. Raises UserError, also while it is read."""
-    # All members of an archive together may grow as much as one file of its size.
-    budget = _Budget(shown, size, max_growth)
+def parts(name: str, shown: str, file: BinaryIO, size: int, entry: FilesEntry, max_growth: int) -> Iterator[Part]:
+    """The parts of a file; each must be read to its end before the next. Raises UserError, also during reading."""
+    # One budget for all members of an archive.
+    budget = Budget(shown, size, max_growth)
     if not name.lower().endswith(".zip"):
-        yield _part(name, shown, file, each, budget)
+        yield _part(name, shown, file, entry, budget)
         return
-    with _whole(shown):
+    with readable(shown):
         archive = zipfile.ZipFile(file)
     with archive:
         members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
         if not members:
-            raise UserError(f"{shown} holds no file: deliver it again or take it away.")
+            raise UserError(f"{shown} holds no file: deliver it again or remove it.")
         for member in sorted(members, key=lambda m: m.filename):
-            with _whole(shown):
+            with readable(shown):
                 content = archive.open(member)
             with content:
-                watched = budget.watch(content)
-                yield _part(f"{name}/{member.filename}", f"{shown}/{member.filename}", watched, each, budget)
+                limited = budget.limited(content)
+                yield _part(f"{name}/{member.filename}", f"{shown}/{member.filename}", limited, entry, budget)
 
 
-def _part(name: str, shown: str, file: BinaryIO, each: Input, budget: _Budget) -> Part:
+def _part(name: str, shown: str, file: BinaryIO, entry: FilesEntry, budget: Budget) -> Part:
     plain = name.lower()
     data = file
     if plain.endswith(".gz"):
         plain = plain.removesuffix(".gz")
-        data = budget.watch(gzip.GzipFile(fileobj=file))
-    kind = each.format or _SUFFIXES.get(plain.rsplit("/", 1)[-1].rpartition(".")[2])
-    if kind == "csv":
-        return Part(name, _filled(shown, _csv(data, shown, each)), False)
-    if kind == "json_lines":
-        return Part(name, _filled(shown, _json_lines(data, shown, each)), True)
-    if kind == "json":
-        return Part(name, _filled(shown, _json(data, shown, each)), True)
+        data = budget.unpacked(file)
+    kind = entry.format or _SUFFIXES.get(plain.rsplit("/", 1)[-1].rpartition(".")[2])
+    readers = {"csv": _csv, "json_lines": _json_lines, "json": _json}
+    if kind in readers:
+        return Part(name, _readable_rows(shown, readers[kind](data, shown, entry)), kind != "csv")
     if kind == "parquet":
         if data is not file or not file.seekable():
-            raise UserError(f"{shown} is Parquet in an archive: deliver it plain, it is compressed by itself.")
-        return Part(name, _parquet(file, shown, each), True)
+            raise UserError(f"{shown} is Parquet in an archive: deliver it as it is, Parquet is compressed itself.")
+        return Part(name, _parquet(file, shown, entry), True)
     raise UserError(
-        f"{shown} is of no known format: name it .csv, .csv.gz, .jsonl, .jsonl.gz, .json, .zip or .parquet, or say its"
+        f"{shown} has no known format: name it .csv, .csv.gz, .jsonl, .jsonl.gz, .json, .zip or .parquet, or give its"
         " format in the mapping."
     )
 
 
-def _filled(shown: str, rows: Iterator[list[Row]]) -> Iterator[list[Row]]:
-    """The same; what goes wrong with the bytes is a sentence."""
-    with _whole(shown):
+def _readable_rows(shown: str, rows: Iterator[list[Row]]) -> Iterator[list[Row]]:
+    with readable(shown):
         yield from rows
 
 
-@contextmanager
-def _whole(shown: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"{shown} cannot be read whole, deliver it again: {one_line(error)}.") from None
-
-
-class _Budget:
-    """How many bytes may come out of a file of some size."""
-
-    def __init__(self, shown: str, size: int, max_growth: int) -> None:
-        self._shown, self._max_growth = shown, max_growth
-        self._left = max(FREE_BYTES, size * max_growth)
-
-    def spend(self, number: int) -> None:
-        self._left -= number
-        if self._left < 0:
-            raise UserError(
-                f"{self._shown} becomes more than {self._max_growth} times larger when it is unpacked, as files do that"
-                " are made to fill a disk: see who made it, and where it is right raise max_growth in the mapping."
-            )
-
-    def watch(self, data: BinaryIO) -> BinaryIO:
-        return _Watched(data, self)
-
-
-class _Watched(io.RawIOBase):
-    """What is read from it is spent from a budget."""
-
-    def __init__(self, data: BinaryIO, budget: _Budget) -> None:
-        self._data, self._budget = data, budget
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._data.read(size)
-        self._budget.spend(len(data))
-        return data
-
-
 def _blocks(data: BinaryIO, shown: str) -> Iterator[bytes]:
-    """The content, some at a time. A file of nothing but blanks is an error."""
+    """The content in blocks. A file that is empty or blank is an error."""
     is_empty = True
     while block := data.read(BLOCK_BYTES):
         is_empty = is_empty and not block.removeprefix(codecs.BOM_UTF8).strip()
         yield block
     if is_empty:
-        raise UserError(f"{shown} is empty, it has no header and no row: deliver it again or take it away.")
+        raise UserError(f"{shown} is empty, it has no header and no row: deliver it again or remove it.")
 
 
 def _no_utf8(shown: str, byte: int) -> UserError:
@@ -151,16 +101,16 @@ def _no_utf8(shown: str, byte: int) -> UserError:
 # --- CSV ---
 
 
-def _csv(data: BinaryIO, shown: str, each: Input) -> Iterator[list[Row]]:
+def _csv(data: BinaryIO, shown: str, entry: FilesEntry) -> Iterator[list[Row]]:
     records = _records(_lines(data, shown))
     header, _ = next(records, ([], False))
-    wanted = _columns_of(header, shown, each)
+    wanted = _columns_of(header, shown, entry)
     width = len(header)
     rows: list[Row] = []
     size = 0
     for fields, is_malformed in records:
         number = len(fields)
-        row = {name: fields[place] if place < number else None for name, place in wanted}
+        row = {name: fields[index] if index < number else None for name, index in wanted}
         rows.append(Malformed(row) if is_malformed or number > width else row)
         size += sum(map(len, fields))
         if len(rows) >= PIECE_ROWS or size >= PIECE_BYTES:
@@ -169,20 +119,20 @@ def _csv(data: BinaryIO, shown: str, each: Input) -> Iterator[list[Row]]:
     yield rows
 
 
-def _columns_of(header: list[str], shown: str, each: Input) -> list[tuple[str, int]]:
-    """The columns that are read, with their places. Raises UserError where one is missing or stands twice."""
-    names = {keys_of(path, False)[0] for path in each.file_paths()}
-    _refuse_missing(header, names, shown, each, lambda path: keys_of(path, False)[0])
+def _columns_of(header: list[str], shown: str, entry: FilesEntry) -> list[tuple[str, int]]:
+    """The columns to read, with their positions. Raises UserError if one is missing or appears twice."""
+    names = {keys_of(path, False)[0] for path in entry.file_paths()}
+    _refuse_missing(header, names, shown, entry, lambda path: keys_of(path, False)[0])
     return [(name, header.index(name)) for name in sorted(names) if name in header]
 
 
 def _refuse_missing(
-    header: list[str], names: set[str], shown: str, each: Input, top: Callable[[FieldPath], str]
+    header: list[str], names: set[str], shown: str, entry: FilesEntry, top: Callable[[FieldPath], str]
 ) -> None:
-    optional = set(each.optional or ())
-    for choices in each.alternatives():
-        # A field of the mapping's own is there, whatever it is made from.
-        tops = {top(path) for path in choices if path not in each.fields}
+    optional = set(entry.optional or ())
+    for choices in entry.alternatives():
+        # A named value of the mapping is no field of the file.
+        tops = {top(path) for path in choices if path not in entry.fields}
         if len(tops) < len(choices) or tops & set(header):
             optional |= tops
     for name in sorted(names - optional):
@@ -197,7 +147,7 @@ def _refuse_missing(
 
 
 def _lines(data: BinaryIO, shown: str) -> Iterator[str]:
-    """The lines of a text with their ends, as the module csv wants them."""
+    """The lines of a text with their line ends, as the module csv expects them."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     rest, done, is_first = "", 0, True
     for block in _and_end(_blocks(data, shown)):
@@ -211,9 +161,9 @@ def _lines(data: BinaryIO, shown: str) -> Iterator[str]:
             text, is_first = text.removeprefix("\ufeff"), False
         rest += UNSTORABLE.sub("\ufffd", text)
         if len(rest) > LONGEST_LINE:
-            raise UserError(f"{shown} has a line of more than {LONGEST_LINE >> 20} MB: it is no file of lines, see it.")
+            raise UserError(f"{shown} has a line of more than {LONGEST_LINE >> 20} MB: it is no file of lines.")
         lines = list(io.StringIO(rest, newline=""))
-        # The last line may go on, and behind a carriage return the other half of the line's end may follow.
+        # The last line may continue in the next block, and so may its line end after a carriage return.
         rest = lines.pop() if block and lines else ""
         yield from lines
 
@@ -224,30 +174,30 @@ def _and_end(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _records(lines: Iterator[str]) -> Iterator[tuple[list[str], bool]]:
-    """The records of a CSV file that are not blank, and whether each is malformed."""
-    held: list[str] = []  # the lines since the last whole record, read but not yet used up
+    """The records of a CSV file without blank ones, and whether each is malformed."""
+    pending: list[str] = []  # the lines read since the last complete record
     replayed: list[str] = []
 
-    def kept() -> Iterator[str]:
+    def remembered() -> Iterator[str]:
         while True:
             line = replayed.pop() if replayed else next(lines, None)
             if line is None:
                 return
-            held.append(line)
+            pending.append(line)
             yield line
 
     while True:
-        # Strict, because a stray quote otherwise takes in the lines after it, up to the next quote.
-        reader = csv.reader(kept(), strict=True)
+        # Strict, because otherwise a stray quote swallows the lines up to the next quote.
+        reader = csv.reader(remembered(), strict=True)
         try:
             for fields in reader:
-                held.clear()
+                pending.clear()
                 if fields:
                     yield fields, False
             return
         except csv.Error:
-            bad, *others = held
-            held.clear()
+            bad, *others = pending
+            pending.clear()
             replayed.extend(reversed(others))
             yield _readable(bad), True
 
@@ -262,8 +212,8 @@ def _readable(line: str) -> list[str]:
 # --- JSON ---
 
 
-def _json_lines(data: BinaryIO, shown: str, each: Input) -> Iterator[list[Row]]:
-    read = _line_reader(each)
+def _json_lines(data: BinaryIO, shown: str, entry: FilesEntry) -> Iterator[list[Row]]:
+    read = _line_reader(entry)
     rest, done = b"", 0
     rows: list[Row] = []
     size = 0
@@ -293,12 +243,12 @@ def _json_lines(data: BinaryIO, shown: str, each: Input) -> Iterator[list[Row]]:
     yield rows
 
 
-def _line_reader(each: Input) -> Callable[[bytes], list[Row]]:
-    """A function from lines to rows. Of the fields it makes only those that are wanted, where that is known before."""
+def _line_reader(entry: FilesEntry) -> Callable[[bytes], list[Row]]:
+    """A function from lines to rows, which decodes only the fields that the mapping reads."""
     import msgspec
 
     whole = msgspec.json.Decoder(dict[str, Any], float_hook=Number)
-    some = whole if each.rows is not None else msgspec.json.Decoder(_shape(each.file_paths()), float_hook=Number)
+    some = whole if entry.rows is not None else msgspec.json.Decoder(_shape(entry.file_paths()), float_hook=Number)
 
     def read(lines: bytes) -> list[Row]:
         try:
@@ -312,7 +262,7 @@ def _line_reader(each: Input) -> Callable[[bytes], list[Row]]:
                 return decoder.decode(line)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 continue
-        # What the strict reader refuses: NUL in a text, half a surrogate pair, NaN.
+        # What the strict decoder refuses: NUL in a text, half a surrogate pair, NaN.
         try:
             row = json.loads(UNSTORABLE.sub("\ufffd", line.decode()), parse_float=Number, parse_constant=str)
         except (ValueError, RecursionError):
@@ -323,7 +273,7 @@ def _line_reader(each: Input) -> Callable[[bytes], list[Row]]:
 
 
 def _shape(paths: set[FieldPath]) -> Any:
-    """The type of rows that have these fields and no others, for the decoder."""
+    """A type for the decoder: rows with these fields and no others."""
     tree: dict[str, Any] = {}
     for path in sorted(keys_of(path, True) for path in paths):
         node = tree
@@ -332,19 +282,19 @@ def _shape(paths: set[FieldPath]) -> Any:
             if node is Any:
                 break
         else:
-            # A shorter path comes first, and what lies below is then part of it.
+            # Paths are sorted, so a shorter one comes first and includes those below it.
             node[path[-1]] = Any
     return _typed(tree)
 
 
 def _typed(tree: dict[str, Any]) -> Any:
-    if any(key.isdecimal() for key in tree):  # may be a list
+    if any(key.isdecimal() for key in tree):  # a list, perhaps
         return Any
     fields = {key: Any if below is Any else _typed(below) | None for key, below in tree.items()}
     return TypedDict("Fields", fields, total=False)
 
 
-def _json(data: BinaryIO, shown: str, each: Input) -> Iterator[list[Row]]:
+def _json(data: BinaryIO, shown: str, entry: FilesEntry) -> Iterator[list[Row]]:
     content = bytearray()
     for block in _blocks(data, shown):
         content += block
@@ -360,17 +310,17 @@ def _json(data: BinaryIO, shown: str, each: Input) -> Iterator[list[Row]]:
         raise _no_utf8(shown, error.start) from None
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"{shown} is no JSON document ({one_line(error)}): deliver it again, or say format: json_lines in the"
-            " mapping where each line is one."
+            f"{shown} is no JSON document ({one_line(error)}): deliver it again, or give format: json_lines in the"
+            " mapping if each line is one."
         ) from None
     rows = document
-    for key in keys_of(each.records, True) if each.records is not None else ():
+    for key in keys_of(entry.records, True) if entry.records is not None else ():
         rows = rows.get(key) if isinstance(rows, dict) else None
-    if each.records is None and isinstance(rows, dict):
+    if entry.records is None and isinstance(rows, dict):
         rows = [rows]
     if not isinstance(rows, list):
-        where = f"at {each.records!r}" if each.records is not None else "in it"
-        raise UserError(f"{shown} has no list of rows {where}: say in the mapping's records where it lies.")
+        where = f"at {entry.records!r}" if entry.records is not None else "in it"
+        raise UserError(f"{shown} has no list of rows {where}: give its place as records in the mapping.")
     rows = [row if isinstance(row, dict) else Malformed() for row in rows]
     for start in range(0, max(len(rows), 1), PIECE_ROWS):
         yield rows[start : start + PIECE_ROWS]
@@ -379,20 +329,20 @@ def _json(data: BinaryIO, shown: str, each: Input) -> Iterator[list[Row]]:
 # --- Parquet ---
 
 
-def _parquet(file: BinaryIO, shown: str, each: Input) -> Iterator[list[Row]]:
+def _parquet(file: BinaryIO, shown: str, entry: FilesEntry) -> Iterator[list[Row]]:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
     try:
         with ParquetFile(file, page_checksum_verification=True) as parquet:
             columns = parquet.schema_arrow.names
-            paths = each.file_paths() | ({each.rows} if each.rows is not None else set())
+            paths = entry.file_paths() | ({entry.rows} if entry.rows is not None else set())
 
             def top(path: FieldPath) -> str:
                 return keys_of(path, True)[0]
 
-            names = {top(path) for path in paths} - ({PARENT} if each.rows is not None else set())
-            _refuse_missing(columns, names, shown, each, top)
+            names = {top(path) for path in paths} - ({PARENT} if entry.rows is not None else set())
+            _refuse_missing(columns, names, shown, entry, top)
             for batch in parquet.iter_batches(PIECE_ROWS, columns=[name for name in columns if name in names]):
                 yield batch.to_pylist()
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
@@ -400,7 +350,7 @@ def _parquet(file: BinaryIO, shown: str, each: Input) -> Iterator[list[Row]]:
 
 
 def expanded(rows: list[Row], path: FieldPath | None) -> list[Row]:
-    """The rows of the lists that lie at a path, each with what it was part of under PARENT; without one, the rows."""
+    """The elements of the lists at a path, each with its containing row as PARENT; without a path, the rows."""
     if path is None:
         return rows
     found: list[Row] = []

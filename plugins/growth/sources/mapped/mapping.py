@@ -1,40 +1,22 @@
-"""A mapping: which files feed which raw table, and which of their fields is which.
+"""A mapping says which files feed which raw table, and which of their fields becomes which column.
 
-It stands in `include/sources/<name>.yaml`; `<name>` is the name of the source. Everything in it is text, also
-what looks like a number or a flag, and nothing in it is evaluated. docs/own_data.md explains it with examples.
+It is a file `include/sources/<name>.yaml`, where `<name>` is the name of the source. Every value in it is text, also
+one that looks like a number or a flag, and nothing is evaluated. docs/own_data.md explains the keys with an example.
 
-    files:
-      - pattern: "calls/{date}/*.jsonl.gz"      # below the operator's folder; {date} is the batch of all rows of a file
-        where:                                  # only these rows count
-          - {column: type, in: [track, identify]}
-        dates: {timestamp: iso}                 # how its fields write a day or a moment
-        fields: {campaign: {first: [context.campaign.name, properties.campaign]}}    # values that have a name here
-        feeds:                                  # one row of the file is one row of each of these tables
-          - table: raw_events
-            event: event                        # the field that names the event, and
-            rules:                              # what it is here; what no rule maps is counted, and lands nowhere
-              - {event: Signed Up, type: signup}
-              - {event: Report Viewed, type: feature_used, feature: reports}
-            columns:
-              event_id: messageId               # a field of the file, as it came; dots lead into what is nested
-              user_id: {column: userId, lower: true}
-              event_timestamp: {moment: timestamp}      # a field of `dates`, as an ISO timestamp (UTC)
-              utm_campaign: campaign
-
-A column of the raw table that no feed names stays empty. Of several feeds for one table the first that takes a row
-has it.
+A column that no feed names stays empty. If several feeds of an entry fill the same table, a row goes to the first feed
+that takes it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -42,30 +24,24 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
-    ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from growth.errors import UserError
+from growth.language import definitions, yaml_file
+from growth.language.definitions import Definitions
 from growth.language.raw import RAW_COLUMNS
 from growth.sources.mapped.moments import is_format
 
-FORMATS = ("csv", "json_lines", "json", "parquet")
-
 FieldPath = str | tuple[str, ...]
-"""A field of a row: its name, whose dots lead into what is nested, or a list of keys, whose dots are part of them."""
+"""A field of a row: a name whose dots lead into nested objects, or a list of keys, whose dots belong to the keys."""
 
 PARENT = "parent"
-"""Where `rows` makes rows of a list: what each is a part of, as if it were a field."""
+"""The field through which a row that `rows` made from a list reaches the row that contained the list."""
 
 
-def one_line(text: object) -> str:
-    """Text of a library or a file on one line, for the sentence of an error."""
-    return " ".join(str(text).split())
-
-
-# --- What the parts of a mapping may be ---
+# --- The parts of a mapping ---
 
 
 Text = Annotated[str, Field(min_length=1)]
@@ -88,12 +64,25 @@ def _texts(given: Any) -> tuple[str, ...]:
     raise ValueError("give a text, or a list of texts")
 
 
+def _texts_or_words(given: Any, info: ValidationInfo) -> tuple[str, ...]:
+    if not isinstance(given, dict):
+        return _texts(given)
+    if given.keys() != {"dictionary"}:
+        raise ValueError("give a list of texts, or name one of the dictionary's: {dictionary: features.names}")
+    lists = (info.context or definitions.load()).lists()
+    if given["dictionary"] not in lists:
+        raise ValueError(f"the dictionary has no list {given['dictionary']!r}: use one of {', '.join(lists)}")
+    return lists[given["dictionary"]]
+
+
 PathOf = Annotated[Any, PlainValidator(_path)]
 Texts = Annotated[Any, PlainValidator(_texts)]
+TextsOrWords = Annotated[Any, PlainValidator(_texts_or_words)]
+"""Texts, or a list of include/definitions.yaml: {dictionary: features.names}."""
 
 
 def _template(text: str) -> str:
-    pieces = list(Formatter().parse(text))  # raises ValueError where a brace is not closed
+    pieces = list(Formatter().parse(text))  # raises ValueError for a brace that is not closed
     if any(spec or conversion or column in ("", "?") for _, column, spec, conversion in pieces):
         raise ValueError("a template takes column names in braces and nothing else in them")
     if all(column is None for _, column, _, _ in pieces):
@@ -123,32 +112,32 @@ class _Part(BaseModel):
 
 
 class Value(_Part):
-    """Where one column of a raw table comes from: exactly one of the six ways."""
+    """Where a column of a raw table comes from: exactly one of the first six keys, then what changes the text."""
 
     column: PathOf = None
-    """A field of the file, as it came, or one of `fields`. Plain text instead of keys means this."""
+    """A field of the file as it came, or one of `fields`. Plain text instead of keys means this."""
     first: Annotated[list[Value], Field(min_length=1)] | None = None
     """The first of several values that is not empty."""
     constant: Text | None = None
     template: Annotated[Text, AfterValidator(_template)] | None = None
-    """Text with fields in braces, as they came. Empty where one of them is: half an id is none. {name?} may be."""
+    """Text with fields in braces. The result is empty if one of them is, except {name?}, which may be empty."""
     day: Text | None = None
     """The UTC day of one of `dates`, as ISO text."""
     moment: Text | None = None
-    """The same with its time (UTC), to the microsecond if given; the day alone where the value has no time."""
+    """The UTC timestamp of one of `dates`, to the microsecond if it has them; its day alone if it has no time."""
 
     starting: Text | None = None
-    """Only values that begin with this count, others are empty."""
+    """Values that do not begin with this become empty."""
     not_starting: Text | None = None
-    """Values that begin with this are empty."""
+    """Values that begin with this become empty."""
     strip: Text | None = None
-    """What is taken from the beginning of a value, as often as it stands there."""
+    """A prefix to remove, as often as it is repeated."""
     values: dict[str, str] = {}
-    """What a value becomes; those not listed stay as they are. Empty text makes it empty."""
+    """Replacements. Other values stay; empty text makes a value empty."""
     otherwise: str | None = None
-    """What those become that `values` does not list."""
+    """What values that `values` does not list become."""
     lower: bool = False
-    """Those that `values` does not list become lower-case."""
+    """Whether values that `values` does not list become lower case."""
 
     @model_validator(mode="before")
     @classmethod
@@ -170,47 +159,47 @@ class Value(_Part):
 
     @property
     def is_changed(self) -> bool:
-        """Whether the text does not stay as it came."""
+        """Whether the text may differ from what came."""
         return bool(
             self.values or self.lower or self.strip or self.starting or self.not_starting or self.otherwise is not None
         )
 
     def pieces(self) -> list[tuple[str, str | None, bool]]:
-        """The template as fixed text, the field that follows it (None after the last), and whether it may be empty."""
+        """The template as (fixed text, the field after it or None, whether that field may be empty)."""
         return [
             (fixed, column.removesuffix("?") if column else None, bool(column) and column.endswith("?"))
             for fixed, column, _, _ in Formatter().parse(self.template or "")
         ]
 
     def paths(self) -> Iterator[FieldPath]:
-        """The fields that it reads itself; those of its dates are not among them."""
+        """The fields that it reads, without those of its dates."""
         if self.column is not None:
             yield self.column
-        for each in self.first or ():
-            yield from each.paths()
+        for value in self.first or ():
+            yield from value.paths()
         for _, column, _ in self.pieces():
             if column:
                 yield column
 
     def dates(self) -> Iterator[str]:
-        """The names of `dates` that it reads."""
+        """The names of the `dates` that it reads."""
         yield from (name for name in (self.day, self.moment) if name)
-        for each in self.first or ():
-            yield from each.dates()
+        for value in self.first or ():
+            yield from value.dates()
 
 
 class Condition(_Part):
-    """What must hold of a field: exactly one of the seven. A field that is missing or empty has no value."""
+    """A test of one field, by exactly one of the other keys. A missing field and an empty one have no value."""
 
     column: PathOf
     """A field of the file, one of `fields` or one of `dates`."""
     equals: Text | None = None
     differs: Text | None = Field(None, alias="not")
-    among: Texts = Field(None, alias="in")
-    not_among: Texts = Field(None, alias="not_in")
+    among: TextsOrWords = Field(None, alias="in")
+    not_among: TextsOrWords = Field(None, alias="not_in")
     exists: bool | None = None
     containing: Texts = None
-    """One of these texts stands in the value, in capitals or not."""
+    """The value contains one of these texts, in any case."""
     not_containing: Texts = None
 
     @model_validator(mode="after")
@@ -226,15 +215,15 @@ def _constant(given: Any) -> Any:
 
 
 class Rule(_Part):
-    """What an event is here. Of several rules for its name the first whose conditions hold is taken."""
+    """What an event of the source is called here. The first rule for its name whose conditions hold applies."""
 
     event: Texts
-    """Its name at its source, or several; * is any."""
+    """Its name, or several names, in the source; * is any name."""
     where: list[Condition] = []
     type: Text
-    """The type of the event, a word of include/definitions.yaml."""
+    """The event type, one of events.types in include/definitions.yaml."""
     feature: Annotated[Value, BeforeValidator(_constant)] | None = None
-    """The feature that was used: plain text is one of the features there, keys say which field names it."""
+    """The feature that was used: plain text is its name, keys are a value."""
 
 
 class Feed(_Part):
@@ -242,12 +231,12 @@ class Feed(_Part):
 
     table: Text
     where: list[Condition] = []
-    """Only rows for which all of this holds."""
+    """Only rows for which all conditions hold."""
     event: PathOf = None
-    """The field that names the event; goes with rules."""
+    """The field with the name of the event; requires `rules`."""
     rules: list[Rule] = []
     unmapped: bool = False
-    """Only rows that the rules of the feeds before it do not map."""
+    """Only rows that no rule of an earlier feed maps."""
     columns: dict[str, Value]
 
     @model_validator(mode="after")
@@ -290,23 +279,23 @@ class Date(_Part):
     """How a day or moment is read. Plain text instead of keys is the format of the field of that name."""
 
     format: Annotated[str, AfterValidator(_date_format)] = None
-    """iso, epoch_seconds, epoch_ms, epoch (seconds or milliseconds, by its size), iso_or_epoch, or one of strptime."""
+    """iso, epoch_seconds, epoch_ms, epoch (seconds or milliseconds, by size), iso_or_epoch, or a strptime format."""
     column: PathOf = None
-    """The field, where it is not called like the date."""
+    """The field, if it has another name than the date."""
     first: Annotated[list[PathOf], Field(min_length=1)] | None = None
-    """Several fields: the first that is not empty."""
+    """Several fields, of which the first that is not empty counts."""
     zone: Annotated[Text, AfterValidator(_zone)] | None = None
-    """The zone whose wall time the field tells, also as an epoch, where it names none itself. UTC if not given."""
+    """The time zone of the field's wall time (also of an epoch) if the text names none. The default is UTC."""
 
     sent: Text | None = None
-    """The date at which the same clock says that the row was sent; with `received` it tells how wrong that clock is."""
+    """The date at which the device's clock says that it sent the row. With `received` it tells the clock's error."""
     received: Text | None = None
-    """The date at which the source received it."""
+    """The date at which the source received the row."""
     from_seconds: Annotated[float, Field(ge=0)] = 0
-    """A clock that is less wrong than this is left alone."""
+    """A smaller error of the clock is not corrected."""
 
     either: Annotated[list[Text], Field(min_length=1)] | None = None
-    """Instead of all the others: dates of which the first that is not empty counts."""
+    """Instead of all other keys: several dates, of which the first that is not empty counts."""
 
     @model_validator(mode="before")
     @classmethod
@@ -330,7 +319,7 @@ class Date(_Part):
         return [name for name in (self.sent, self.received, *(self.either or ())) if name]
 
     def paths(self, name: str) -> list[FieldPath]:
-        """The fields that it reads itself."""
+        """The fields that it reads itself, if it is called `name`."""
         if self.either:
             return []
         return list(self.first or [name if self.column is None else self.column])
@@ -364,7 +353,7 @@ def _pattern(text: str) -> str:
 
 
 def placeholder(pattern: str) -> tuple[str, str, str, str] | None:
-    """The day in a pattern: what stands before it, its kind, its form, what stands behind it."""
+    """The day in a pattern: the text before it, its kind, its form, the text after it."""
     found = _PLACEHOLDER.search(pattern)
     if not found:
         return None
@@ -372,54 +361,55 @@ def placeholder(pattern: str) -> tuple[str, str, str, str] | None:
 
 
 def day_form(form: str) -> str:
-    """A regular expression for days of a form of strftime."""
+    """A regular expression for days in a strftime form."""
     parts = re.split(r"%(.)", form)
     return "".join(_DIRECTIVES[part] if n % 2 else re.escape(part) for n, part in enumerate(parts))
 
 
-class Input(_Part):
-    """Files of one kind, and what they feed."""
+class FilesEntry(_Part):
+    """An entry of `files`: files of one kind and what they feed."""
 
     pattern: Annotated[Text, AfterValidator(_pattern)]
-    """A glob pattern below the operator's folder; `**` stands for any folders. {date}, {date:%Y_%m_%d}, {day_ms} and
+    """A glob pattern below the source's folder; `**` stands for any folders. {date}, {date:%Y_%m_%d}, {day_ms} and
     {day_seconds} stand for the day that is the batch of all rows of a file."""
     format: Literal["csv", "json_lines", "json", "parquet"] | None = None
-    """What the files are, where their names do not say it."""
+    """The format, if the names of the files do not tell it."""
     records: PathOf = None
-    """Where in a JSON document the list of rows lies."""
+    """Where the list of rows is in a JSON document."""
     rows: PathOf = None
-    """A list in each row that becomes rows: `parent.` leads to the fields of what it was a part of."""
+    """A list in each row whose elements become the rows; `parent.` leads to the fields of the containing row."""
     no_file: Literal["empty_day", "error"] | None = None
-    """What it means that no file is there: as in the whole mapping, where it is not said."""
+    """What a missing file means for this entry, if not what the whole mapping says."""
     optional: Annotated[list[Text], Field(min_length=1)] | None = None
     """Columns that a file may lack; fields of JSON always may."""
     arrival: Text | None = None
-    """The date whose UTC day is the batch, where the pattern names no day."""
+    """The date whose UTC day is the batch, if the pattern names no day."""
     dates: dict[str, Date] = {}
     fields: dict[str, Value] = {}
-    """Values with names: they stand for fields wherever a column, a template, a date or a condition names one."""
+    """Named values, which a column, a template, a date or a condition can use like a field."""
     where: list[Condition] = []
-    """Only rows for which all of this holds."""
+    """Only rows for which all conditions hold."""
     feeds: Annotated[list[Feed], Field(min_length=1)]
 
     @property
     def is_dated(self) -> bool:
-        """Whether the day stands in the names of the files."""
+        """Whether the names of the files contain the day."""
         return placeholder(self.pattern) is not None
 
     def values(self) -> Iterator[Value]:
-        """All values, those of its feeds too."""
+        """All values, including those of its feeds."""
         yield from self.fields.values()
         for feed in self.feeds:
             yield from feed.values()
 
     def conditions(self) -> Iterator[Condition]:
+        """All conditions, including those of its feeds."""
         yield from self.where
         for feed in self.feeds:
             yield from feed.conditions()
 
     @model_validator(mode="after")
-    def _days(self) -> Input:
+    def _days(self) -> FilesEntry:
         if self.is_dated and self.arrival:
             raise ValueError("its pattern names the day, which is the batch of all rows: take arrival away")
         if not self.is_dated and not self.arrival:
@@ -433,46 +423,37 @@ class Input(_Part):
         return self
 
     @model_validator(mode="after")
-    def _no_circles(self) -> Input:
+    def _no_circles(self) -> FilesEntry:
         """Named values and dates may be made from one another, but not in a circle."""
 
-        def follow(kind: str, name: str, above: tuple[tuple[str, str], ...]) -> None:
-            if (kind, name) in above:
-                raise ValueError(f"{kind}.{name} is made from itself: name the field of the file in another way")
-            above = (*above, (kind, name))
-            if kind == "dates":
-                date = self.dates[name]
-                paths, dates = date.paths(name), date.names()
-            else:
-                paths, dates = list(self.fields[name].paths()), list(self.fields[name].dates())
-            for path in paths:
-                if path in self.fields:
-                    follow("fields", path, above)
-            for other in dates:
-                follow("dates", other, above)
+        def uses(paths: Iterable[FieldPath], dates: Iterable[str]) -> list[tuple[str, FieldPath]]:
+            return [*(("fields", path) for path in paths if path in self.fields), *(("dates", name) for name in dates)]
 
-        for name in self.dates:
-            follow("dates", name, ())
-        for name in self.fields:
-            follow("fields", name, ())
+        graph = {("dates", name): uses(date.paths(name), date.names()) for name, date in self.dates.items()}
+        graph |= {("fields", name): uses(value.paths(), value.dates()) for name, value in self.fields.items()}
+        try:
+            TopologicalSorter(graph).prepare()
+        except CycleError as error:
+            kind, name = min(error.args[1])
+            raise ValueError(f"{kind}.{name} is made from itself: name the field of the file in another way") from None
         return self
 
     @model_validator(mode="after")
-    def _each_feed_can_take_rows(self) -> Input:
-        whole: set[str] = set()
+    def _each_feed_can_take_rows(self) -> FilesEntry:
+        complete: set[str] = set()
         for number, feed in enumerate(self.feeds):
-            if feed.table in whole:
+            if feed.table in complete:
                 raise ValueError(
-                    f"feeds[{number}] feeds {feed.table} twice: a feed before it takes every row, give that a where"
+                    f"feeds.{number} feeds {feed.table} twice: a feed before it takes every row, give that a where"
                 )
             if feed.takes_every_row:
-                whole.add(feed.table)
+                complete.add(feed.table)
             if feed.unmapped and not any(before.rules for before in self.feeds[:number]):
-                raise ValueError(f"feeds[{number}].unmapped: no feed before it has rules")
+                raise ValueError(f"feeds.{number}.unmapped: no feed before it has rules")
         return self
 
     @model_validator(mode="after")
-    def _parts_fit_the_format(self) -> Input:
+    def _parts_fit_the_format(self) -> FilesEntry:
         if self.records is not None and self.format not in (None, "json"):
             raise ValueError(f"records goes with format json, not {self.format}")
         return self
@@ -484,16 +465,17 @@ class Input(_Part):
         paths |= {feed.event for feed in self.feeds if feed.event is not None}
         for name, date in self.dates.items():
             paths |= set(date.paths(name))
-        virtual = {name for name, date in self.dates.items() if name not in date.paths(name)}
-        conditions = {condition.column for condition in self.conditions()} & set(self.dates)
-        return paths - set(self.fields) - (virtual & conditions)
+        # A condition may name a date whose own name is no field.
+        named_dates = {name for name, date in self.dates.items() if name not in date.paths(name)}
+        tested = {condition.column for condition in self.conditions()}
+        return paths - set(self.fields) - (named_dates & tested)
 
     def alternatives(self) -> list[set[FieldPath]]:
-        """Fields of which a file needs at least one: the parts of a `first`."""
+        """Sets of fields of which a file needs at least one: the parts of a `first`."""
         found = []
         for value in self.values():
             if value.first:
-                found.append({path for each in value.first for path in each.paths()})
+                found.append({path for part in value.first for path in part.paths()})
         for date in self.dates.values():
             if date.first:
                 found.append(set(date.first))
@@ -514,98 +496,20 @@ class Input(_Part):
         return found
 
 
-class Mapping(_Part):
+class FileMapping(_Part):
     """The content of a mapping file."""
 
-    files: Annotated[list[Input], Field(min_length=1)]
+    files: Annotated[list[FilesEntry], Field(min_length=1)]
     no_file: Literal["empty_day", "error"] = "error"
-    """What a day without a file is: a day without rows, or a fault that stops the run."""
+    """What a day without a file is: a day without rows, or an error that stops the run."""
     max_growth: Annotated[int, Field(ge=1)] = 200
-    """How many times larger than it is a compressed file may become: more is taken for an attack."""
+    """How many times its own size a compressed file may unpack to; more is taken for an attack."""
 
-    def may_be_missing(self, each: Input) -> bool:
-        """Whether no file for an input is no fault."""
-        return (each.no_file or self.no_file) == "empty_day"
-
-
-# --- Reading one ---
+    def may_be_missing(self, entry: FilesEntry) -> bool:
+        """Whether an entry may have no file."""
+        return (entry.no_file or self.no_file) == "empty_day"
 
 
-class _Loader(yaml.BaseLoader):
-    """YAML whose scalars all stay text (`yes`, `1.10` and `2024-01-01` too) and whose keys stand once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        content = super().construct_mapping(node, deep)
-        keys = [key.value for key, _ in node.value]
-        for key in content:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
-        return content
-
-
-def load(path: Path) -> Mapping:
-    """The mapping in a YAML file. Raises UserError."""
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
-    except FileNotFoundError:
-        raise UserError(f"There is no mapping {path}: write it, or name one that exists.") from None
-    except OSError as error:
-        raise UserError(f"The mapping {path} cannot be read ({error.strerror}): make it readable.") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"The mapping {path} is not UTF-8 at byte {error.start}: save it as UTF-8.") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
-        problem = one_line(getattr(error, "problem", None) or error)
-        raise UserError(f"The mapping {path} is not YAML{line}, mend it there: {problem}.") from None
-    try:
-        return Mapping.model_validate(content)
-    except ValidationError as error:
-        # A misspelt key is also a missing one: name the one that was written.
-        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-        raise UserError(f"The mapping {path} cannot be used: {one_line(_problem(first))}.") from None
-
-
-_KEYS_OF = {
-    "files": Input,
-    "feeds": Feed,
-    "columns": Value,
-    "fields": Value,
-    "first": Value,
-    "feature": Value,
-    "dates": Date,
-    "where": Condition,
-    "rules": Rule,
-}
-
-_PROBLEMS = {
-    "string_type": "must be text",
-    "list_type": "must be a list",
-    "too_short": "must have an entry",
-    "string_too_short": "is empty: fill it or remove it",
-    "bool_parsing": "must be true or false",
-    "int_parsing": "must be a whole number",
-    "float_parsing": "must be a number",
-}
-
-
-def _problem(error: Any) -> str:
-    """One error of pydantic in words: the place in the mapping and what may stand there."""
-    place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in error["loc"]).lstrip(".")
-    part = next((_KEYS_OF[key] for key in reversed(error["loc"][:-1]) if key in _KEYS_OF), Mapping)
-    allowed = ", ".join(sorted(field.alias or name for name, field in part.model_fields.items()))
-    match error["type"]:
-        case "extra_forbidden":
-            return f"{place} is not a known key: use one of {allowed}"
-        case "missing":
-            return f"{place} is missing: add it"
-        case "model_type":
-            return f"{place or 'its content'} must be keys with values: the keys are {allowed}"
-        case "dict_type":
-            return f"{place} must be keys with values"
-        case "value_error":
-            return f"{place}: {error['ctx']['error']}"
-        case "literal_error":
-            return f"{place} must be {error['ctx']['expected']}"
-        case kind:
-            return f"{place} {_PROBLEMS.get(kind, error['msg'])}"
+def load(path: Path, words: Definitions | None = None) -> FileMapping:
+    """The mapping in a file, with the dictionary whose lists it names (by default the project's). Raises UserError."""
+    return yaml_file.load(path, "mapping", FileMapping, as_text=True, context=words)

@@ -1,4 +1,4 @@
-"""How files write days and moments, and how these are read. Everything read is UTC and has no zone."""
+"""Reading days and moments in the formats that files write them in. The results are in UTC, without a zone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LARGEST_SECONDS = 10**10
 
 
 def _in_utc(moment: datetime, zone: ZoneInfo | None) -> datetime:
-    """A moment without a zone is taken for UTC, or for wall time of `zone`."""
+    """A moment without a zone is UTC, or wall time of `zone`."""
     if moment.tzinfo is UTC:
         return moment.replace(tzinfo=None)
     if moment.tzinfo is None:
@@ -38,7 +38,7 @@ def _iso(text: str) -> Moment:
 
 
 def _iso_utc(text: str) -> Moment:
-    """The same where a moment without a zone is in UTC: the usual case, in half the time."""
+    """The usual case, a moment in UTC, in half the time."""
     if text[-1:] != "Z" or len(text) <= 10:
         return _iso(text)
     moment = datetime.fromisoformat(text[:-1])
@@ -48,7 +48,7 @@ def _iso_utc(text: str) -> Moment:
 
 
 def _epoch(text: str, unit: int | None) -> datetime:
-    """The moment of an epoch whose unit is that many microseconds; None finds it by its size."""
+    """The moment of an epoch in units of that many microseconds; None tells seconds and milliseconds apart by size."""
     if not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text):
         raise ValueError(text)
     number = Decimal(text)
@@ -58,7 +58,7 @@ def _epoch(text: str, unit: int | None) -> datetime:
 
 
 def _iso_or_epoch(text: str) -> Moment:
-    # A number of eight digits is a day: as an epoch it would be of 1970.
+    # A number of eight digits is a day such as 20250131; as an epoch it would lie in 1970.
     if re.fullmatch(r"-?[0-9]{9,}(\.[0-9]+)?", text):
         return _epoch(text, None)
     return _iso(text)
@@ -72,8 +72,8 @@ NAMED_FORMATS: dict[str, Callable[[str], Moment]] = {
     "iso_or_epoch": _iso_or_epoch,
 }
 
-# A moment whose parts all differ shows which of them a format carries. Its zone has a name that no machine knows:
-# `%Z` reads the names of the machine's own zone, so that it would read the same file differently elsewhere.
+# A moment whose parts all differ shows which of them a format carries. Its zone has a name that no machine knows, so
+# that `%Z` is refused: it reads the names of the machine's own zone, and a file would read differently elsewhere.
 _PROBE = datetime(2001, 2, 3, 16, 5, 6, tzinfo=timezone(timedelta(0), "?"))
 
 
@@ -92,10 +92,10 @@ def is_format(text: str) -> bool:
 
 
 def moment_reader(date_format: str, zone: str | None = None) -> Read:
-    """A function from text to its moment (UTC, without zone), its day where it has no time of day, or None.
+    """A function from text to its moment (UTC, without zone), to its day if the format has no time of day, or to None.
 
-    None is for text that does not read as the format. A moment without a zone, an epoch too, is taken for UTC, or for
-    wall time of `zone`.
+    None means that the text does not read as the format. A moment without a zone (an epoch too) is UTC, or wall time of
+    `zone`.
     """
     parse = NAMED_FORMATS.get(date_format)
     has_time = True
@@ -107,14 +107,14 @@ def moment_reader(date_format: str, zone: str | None = None) -> Read:
 
     elif parse is _iso and not zone:
         parse = _iso_utc
-    place = ZoneInfo(zone) if zone else None
+    wall_time = ZoneInfo(zone) if zone else None
 
     def read(text: str) -> Moment | None:
         try:
             moment = parse(text)
             if not isinstance(moment, datetime):
                 return moment
-            moment = _in_utc(moment, place)
+            moment = _in_utc(moment, wall_time)
             return moment if has_time else moment.date()
         except (ValueError, OverflowError, ArithmeticError):
             return None
@@ -125,17 +125,17 @@ def moment_reader(date_format: str, zone: str | None = None) -> Read:
 def corrected(
     original: Moment | None, sent: Moment | None, received: Moment | None, from_seconds: float
 ) -> Moment | None:
-    """A moment of a device's clock, moved by what that clock was wrong when it sent: original + (received - sent).
+    """A moment of a device's clock, corrected by the error of that clock when it sent: original + (received - sent).
 
-    Left as it is where one of the others is missing, and where the clock was wrong by less than from_seconds.
+    Unchanged if one of the others is missing, or if the error is less than from_seconds.
     """
     if not (isinstance(original, datetime) and isinstance(sent, datetime) and isinstance(received, datetime)):
         return original
-    wrong = received - sent
-    if abs(wrong).total_seconds() < from_seconds:
+    error = received - sent
+    if abs(error).total_seconds() < from_seconds:
         return original
     try:
-        return original + wrong
+        return original + error
     except OverflowError:
         return original
 

@@ -1,4 +1,4 @@
-"""From the rows of a file to those of the raw tables, column by column."""
+"""From the rows of a file to the rows of the raw tables, column by column."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple, Self
 
 from growth.language.raw import RAW_COLUMNS
-from growth.sources.mapped.mapping import Condition, Date, Feed, FieldPath, Input, Value
+from growth.sources.mapped.mapping import Condition, Date, Feed, FieldPath, FilesEntry, Value
 from growth.sources.mapped.moments import Moment, corrected, day_of, moment_reader
 
 Texts = list[str | None]
@@ -20,11 +20,11 @@ Row = dict[str, Any]
 
 
 class Malformed(dict):
-    """A row of which only some could be read. Its ids cannot be trusted."""
+    """A row that could be read only in part. Its ids cannot be trusted."""
 
 
 class Number(float):
-    """A number of a JSON file that knows how it was written: 29.90, not 29.9."""
+    """A number of a JSON file that keeps its text: 29.90, not 29.9."""
 
     def __new__(cls, text: str) -> Self:
         number = super().__new__(cls, text)
@@ -38,7 +38,7 @@ UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def text_of(value: Any) -> str | None:
-    """A typed value as text: days and moments in ISO, flags as true and false, what is nested as JSON."""
+    """A typed value as text: days and moments in ISO, flags as true and false, nested values as JSON."""
     if type(value) is str:
         if value.isascii() and "\0" not in value:
             return value or None
@@ -53,9 +53,9 @@ def text_of(value: Any) -> str | None:
         case Number():
             text = value.text
         case float():
-            if math.isnan(value):  # NaN is how a column of numbers writes that there is none
+            if math.isnan(value):  # a missing number
                 return None
-            # Whole numbers become fractions where their column has gaps: the id 7 was written as 7.0.
+            # A column of whole numbers with gaps is stored as fractions: 7.0 was the id 7.
             text = str(int(value)) if value.is_integer() else repr(value)
         case date():
             text = value.isoformat()
@@ -67,14 +67,14 @@ def text_of(value: Any) -> str | None:
 
 
 def keys_of(path: FieldPath, is_nested: bool) -> tuple[str, ...]:
-    """The keys that lead to a field. In a flat file a dot is part of a column's name."""
+    """The keys that lead to a field. In a flat file, a dot is part of a column's name."""
     if isinstance(path, tuple):
         return path if is_nested else (".".join(path),)
     return tuple(path.split(".")) if is_nested else (path,)
 
 
 def inside(value: Any, key: str) -> Any:
-    """What lies under a key of an object, or at a number of a list; None where nothing does."""
+    """The value of a key of an object, or of an index of a list; None if there is none."""
     if type(value) is dict:
         return value.get(key)
     if type(value) is list and key.isdecimal() and len(key) < 10 and int(key) < len(value):
@@ -83,7 +83,7 @@ def inside(value: Any, key: str) -> Any:
 
 
 def _changed(texts: Texts, value: Value) -> Texts:
-    """What the keys of a value beside its way make of texts."""
+    """Texts after the changes that a value asks for: starting, not_starting, strip, values, otherwise, lower."""
     if value.starting:
         texts = [text if text and text.startswith(value.starting) else None for text in texts]
     if value.not_starting:
@@ -119,11 +119,11 @@ def _reader(date_format: str, zone: str | None) -> Callable[[str], Moment | None
 
 
 class Rows:
-    """Some rows of a file, and what a mapping makes of them; each named value is made once."""
+    """Some rows of a file and the values that a mapping makes of them. Each named value is made once."""
 
-    def __init__(self, rows: Sequence[Row], each: Input, is_nested: bool) -> None:
+    def __init__(self, rows: Sequence[Row], entry: FilesEntry, is_nested: bool) -> None:
         self.rows = rows
-        self.each = each
+        self.entry = entry
         self._is_nested = is_nested
         self._named: dict[FieldPath, Texts] = {}
         self._dates: dict[str, tuple[Texts, list[Moment | None]]] = {}
@@ -138,16 +138,16 @@ class Rows:
         if len(positions) == len(self.rows):
             return self
         rows = self.rows
-        part = Rows([rows[position] for position in positions], self.each, self._is_nested)
-        # What has been read of the whole is not read again.
+        part = Rows([rows[position] for position in positions], self.entry, self._is_nested)
+        # Fields that the whole has read already are not read again.
         part._whole, part._positions = self, positions
         return part
 
     def of(self, path: FieldPath) -> Texts:
-        """The texts of a field of the file, or of one that the mapping names."""
+        """The texts of a field of the file or of a named value."""
         found = self._named.get(path)
         if found is None:
-            named = self.each.fields.get(path) if isinstance(path, str) else None
+            named = self.entry.fields.get(path) if isinstance(path, str) else None
             if self._whole is not None and path in self._whole._named:
                 texts = self._whole._named[path]
                 found = [texts[position] for position in self._positions]
@@ -161,7 +161,7 @@ class Rows:
         values = [row.get(first) for row in self.rows]
         for key in others:
             values = [None if value is None else inside(value, key) for value in values]
-        # What nearly every value is needs no call.
+        # Most values are ASCII text or None: they are not worth a function call.
         return [
             value or None
             if type(value) is str and value.isascii() and "\0" not in value
@@ -176,7 +176,7 @@ class Rows:
         if value.column is not None:
             texts = self.of(value.column)
         elif value.first:
-            texts = self._first([partial(Rows.made, value=each) for each in value.first])
+            texts = self._first([partial(Rows.made, value=choice) for choice in value.first])
         elif value.constant:
             return [value.constant] * len(self)
         elif value.template:
@@ -188,7 +188,7 @@ class Rows:
         return _changed(texts, value) if value.is_changed else texts
 
     def _first(self, choices: Sequence[Callable[[Rows], Texts]]) -> Texts:
-        """For each row the first text that there is; a choice is made only where those before it gave none."""
+        """For each row the first text that is not empty; a choice is computed only for rows that still lack one."""
         texts = choices[0](self)
         for choice in choices[1:]:
             if not (missing := [n for n, text in enumerate(texts) if not text]):
@@ -212,10 +212,10 @@ class Rows:
         return texts
 
     def date(self, name: str) -> tuple[Texts, list[Moment | None]]:
-        """A date of the mapping: its texts as they came, and their moments, None where one does not read."""
+        """A date of the mapping: its texts as they came and their moments; None for a text that cannot be read."""
         found = self._dates.get(name)
         if found is None:
-            found = self._dates[name] = self._date(name, self.each.dates[name])
+            found = self._dates[name] = self._date(name, self.entry.dates[name])
         return found
 
     def _date(self, name: str, form: Date) -> tuple[Texts, list[Moment | None]]:
@@ -229,7 +229,7 @@ class Rows:
             return texts, moments
         texts = self._first([partial(Rows.of, path=path) for path in form.paths(name)])
         read = _reader(form.format, form.zone)
-        distinct = {text: read(text) for text in set(texts) if text}  # dates repeat a lot
+        distinct = {text: read(text) for text in set(texts) if text}  # dates repeat often
         moments = [distinct.get(text) for text in texts]
         if form.sent:
             clocks = zip(moments, self.date(form.sent)[1], self.date(form.received)[1], strict=True)
@@ -245,7 +245,7 @@ class Rows:
         return positions
 
     def _condition_texts(self, path: FieldPath) -> Texts:
-        if isinstance(path, str) and path not in self.each.fields and path in self.each.dates:
+        if isinstance(path, str) and path not in self.entry.fields and path in self.entry.dates:
             return self.date(path)[0]
         return self.of(path)
 
@@ -264,42 +264,42 @@ def _test(condition: Condition) -> Callable[[str | None], bool]:
     parts = [part.lower() for part in condition.containing or condition.not_containing]
     wanted = condition.containing is not None
 
-    @lru_cache(maxsize=10_000)  # the same programs and pages come again and again
+    @lru_cache(maxsize=10_000)  # user agents and pages repeat often
     def has_one(text: str | None) -> bool:
         return (text is not None and any(part in text.lower() for part in parts)) is wanted
 
     return has_one
 
 
-# --- What a mapping makes of rows ---
+# --- Rows of the raw tables ---
 
 
-class Made(NamedTuple):
-    """The raw rows that rows of a file become."""
+class Mapped(NamedTuple):
+    """The raw rows that some rows of a file become."""
 
     tables: dict[str, tuple[list[int], dict[str, Texts]]]
     """For each table the positions of the rows that feed it, and its columns."""
     unmapped: Counter[tuple[int, str]]
-    """How many rows no rule maps, by batch and the name of the event. The batch is that of `batches`."""
+    """How many rows no rule maps, by batch and name of the event."""
     left_out: int
-    """How many rows no feed took, other than those."""
+    """How many other rows no feed took."""
 
 
-def make(rows: Rows, batches: Sequence[Any]) -> Made:
-    """The raw rows of some rows of a file, whose batches are given."""
-    each = rows.each
+def map_rows(rows: Rows, batches: Sequence[Any]) -> Mapped:
+    """The raw rows of some rows of a file, given their batches."""
+    entry = rows.entry
     whole = [position for position, row in enumerate(rows.rows) if type(row) is not Malformed]
     malformed = [p for p, row in enumerate(rows.rows) if type(row) is Malformed] if len(whole) < len(rows) else []
     good = rows.some(whole)
-    if each.where:
-        held = good.holding(each.where)
+    if entry.where:
+        held = good.holding(entry.where)
         whole, good = [whole[n] for n in held], good.some(held)
     parts: dict[str, list[tuple[list[int], dict[str, Texts]]]] = defaultdict(list)
     taken: dict[str, set[int]] = defaultdict(set)
     unmapped: list[int] = []
     counted: Counter[tuple[int, str]] = Counter()
     landed: set[int] = set()
-    for number, feed in enumerate(each.feeds):
+    for number, feed in enumerate(entry.feeds):
         positions, found = (sorted(unmapped), rows.some(sorted(unmapped))) if feed.unmapped else (whole, good)
         already = taken[feed.table]
         if feed.where or already:
@@ -315,25 +315,25 @@ def make(rows: Rows, batches: Sequence[Any]) -> Made:
                         unmapped.append(position)
                         counted[batches[position], (names[n] or "(no name)")[:200]] += 1
                 positions, found = [positions[n] for n in mapped], found.some(mapped)
-        if any(later.table == feed.table for later in each.feeds[number + 1 :]):
+        if any(later.table == feed.table for later in entry.feeds[number + 1 :]):
             taken[feed.table].update(positions)
         landed.update(positions)
         if positions:
             parts[feed.table].append((positions, _columns(found, feed) | given))
-    for feed in _feeds_of_malformed(each) if malformed else ():
+    for feed in _feeds_of_malformed(entry) if malformed else ():
         columns = _columns(rows.some(malformed), feed)
         columns = {name: [None] * len(malformed) if name.endswith("_id") else texts for name, texts in columns.items()}
         parts[feed.table].append((malformed, columns))
-    return Made(
+    return Mapped(
         {table: _joined(table, some) for table, some in parts.items()},
         counted,
         len(rows) - len(landed) - len(malformed) - sum(position not in landed for position in unmapped),
     )
 
 
-def _feeds_of_malformed(each: Input) -> list[Feed]:
-    """Where a row lands that cannot be read: in all tables that any row lands in, else in that of the first feed."""
-    return [feed for feed in each.feeds if feed.takes_every_row] or [each.feeds[0]]
+def _feeds_of_malformed(entry: FilesEntry) -> list[Feed]:
+    """Feeds for malformed rows: those that take every row, or else the first."""
+    return [feed for feed in entry.feeds if feed.takes_every_row] or [entry.feeds[0]]
 
 
 def _columns(rows: Rows, feed: Feed) -> dict[str, Texts]:
@@ -341,7 +341,7 @@ def _columns(rows: Rows, feed: Feed) -> dict[str, Texts]:
 
 
 def _ruled(rows: Rows, feed: Feed) -> tuple[Texts, list[int], dict[str, Texts]]:
-    """The names of events, the positions of those that a rule maps, and the columns that the rules give these."""
+    """The names of the events, the positions of those that a rule maps, and the columns that the rules give them."""
     names = rows.of(feed.event)
     by_name: dict[str | None, list[int]] = defaultdict(list)
     for position, name in enumerate(names):

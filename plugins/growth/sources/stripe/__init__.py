@@ -1,1 +1,1 @@
-"""Sources that speak as Stripe does: its API, exports of it, and tables that Fivetran made of it."""
+"""Subscriptions from Stripe: its API, exports of it, and the tables that Fivetran makes of it."""

@@ -1,70 +1,54 @@
-"""Batches from Stripe by its API: what it says is kept in a folder, and batches are read from there.
+"""Batches from Stripe by its API: its answers are kept in an archive, and batches are made from there.
 
-Stripe says of a subscription what is, and of the past what its events say, which reach back 30 days. So what was asked
-once is kept, a file for each day, written whole or not at all, and never asked again: a batch that is landed again is
-the same one, whenever that is, and a run that is killed goes on with the day that it had not finished.
+Stripe describes the present state of a subscription; of the past it has only events, of the last 30 days. So each
+answer is kept, in a file for each day that is written completely or not at all, and never asked for again: a batch that
+is landed again is the same at any later time, and a killed run continues with the day that it had not finished.
 
-* `subscriptions-<day>.jsonl.gz`, where a pull begins: the full list, and all events that there still are. Its day is
-  the last whole one (UTC) when it was pulled; what happened since is taken back. It is the first batch: before it
-  nothing has arrived. What it holds of the past is dated by the events and by the dates of each subscription.
-* `events-<day>.jsonl.gz`: the events created on that day, and those that Stripe showed too late for the days before.
-  A day without any has a file as well. Each event is kept once.
+* A pull begins with the full list of subscriptions and all events that Stripe still has. Its day is the last whole day
+  (UTC) at that time; later events are undone. This is the first batch: nothing has arrived before it. The past is dated
+  by the events and by the dates of each subscription.
+* Each later day is the events created on it, and those of the two days before that Stripe showed too late. Each event
+  is kept once.
 
-A day that was never asked and whose events are gone is an error. The next run for the last whole day then begins with
-a full list again, which says what holds since that day; when it changed within the gap nobody knows.
+A day that was never asked for and whose events are gone is an error. The next run for the last whole day then pulls a
+full list again, which tells what holds since that day; when it changed within the gap stays unknown.
 
-Kept are the fields that rows are made of and the one key of metadata that names the user: no names, no addresses.
-Kept files and the batches made of them are no function of time: only what is asked for the first time asks the clock.
+The archive has the fields that rows are made of and the one metadata key that names the user: no names, no addresses.
+Only what is asked for the first time depends on the clock.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import json
-import os
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from growth.errors import UserError
-from growth.language import definitions
-from growth.sources.places import Folder
-from growth.sources.stripe.files import Batch, Placed, parse, read_objects, start_of
-from growth.sources.stripe.subscriptions import (
-    EVENT_TYPES,
-    Settings,
-    coupon_of,
-    id_of,
-    items_of,
-    listed,
-    load_settings,
-    moment,
-    record,
-    user_of,
-)
+from growth.sources.contract import Archive, Sample, Source
+from growth.sources.stripe.archive import StripeArchive
+from growth.sources.stripe.batch import StripeBatch
+from growth.sources.stripe.client import Client
+from growth.sources.stripe.events import EVENT_TYPES
+from growth.sources.stripe.objects import about, id_of, listed, moment, record, start_of
+from growth.sources.stripe.prices import coupon_of, items_of
+from growth.sources.stripe.settings import Settings, load_settings
+from growth.sources.stripe.subscriptions import user_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CONNECTION = "stripe"
-
-# "List events, going back up to 30 days" (docs.stripe.com/api/events/list): of the day that is this long before the
-# last whole one there are all events, at whatever hour it is.
+# "List events, going back up to 30 days" (docs.stripe.com/api/events/list). The day that is this long before the last
+# whole day has all its events, whatever the hour.
 EVENTS_REACH = timedelta(days=28)
 
-# For how many days events are looked for that Stripe shows after their day was asked.
+# For how many days to look for events that Stripe shows after their day was asked for.
 _LATE_DAYS = 2
 
 _DAY = timedelta(days=1)
 
-# A page of a list. No list of Stripe hands out more.
-_LIMIT = 100
-
-# Four levels can be expanded at most. Coupons are asked for by their ids, since what they apply to lies deeper.
+# At most four levels can be expanded. Coupons are asked for by id, because what they apply to is deeper.
 _EXPAND = ("customer", "discounts", "discounts.source.coupon", "items.data.discounts")
 
 _DISCOUNT_EVENTS = tuple(f"customer.discount.{what}" for what in ("created", "updated", "deleted"))
@@ -79,107 +63,10 @@ _PRICE_FIELDS = """
 """
 
 
-class Client:
-    """Stripe's API through its library: pages of lists, waits and tries again. Raises UserError."""
+class StripeApi(Source):
+    """The Source that asks Stripe's API and keeps the answers in a folder.
 
-    def __init__(
-        self,
-        key: str,
-        base: str | None = None,
-        tries: int = 7,
-        sleep: Callable[[float], None] = time.sleep,
-        timeout: float = 80,
-    ) -> None:
-        try:
-            import stripe
-        except ImportError:
-            raise UserError(
-                "SOURCE=stripe_api needs Stripe's library, which is not installed:"
-                " pip install -r requirements-stripe.txt -c constraints.txt."
-            ) from None
-        self._stripe = stripe
-        self._tries = tries
-        self._sleep = sleep
-        self._client = stripe.StripeClient(
-            key,
-            base_addresses={"api": base} if base else None,
-            # The library's own tries leave out status 429, Retry-After and a body that breaks off.
-            max_network_retries=0,
-            http_client=stripe.RequestsClient(timeout=timeout),
-        )
-
-    def get(self, path: str, **parameters: Any) -> dict[str, Any] | None:
-        """One object or page; None where Stripe has none (404)."""
-        error: Exception | None = None
-        for attempt in range(self._tries):
-            if error is not None:
-                self._sleep(self._wait(error, attempt))
-            try:
-                found = parse(self._client.raw_request("get", path, **parameters).body)
-            except self._stripe.StripeError as raised:
-                if raised.http_status == 404:
-                    return None
-                self._refuse(raised, path)
-                error = raised
-            else:
-                return found if isinstance(found, dict) else {}
-        status = getattr(error, "http_status", None)
-        said = f"answered {status}" if status and status != 200 else "broke off its answers"
-        raise UserError(f"Stripe {said} at {path} {self._tries} times: run again later, what was pulled is kept.")
-
-    def pages(self, path: str, **parameters: Any) -> Iterator[dict[str, Any]]:
-        """All objects of a list, newest first, each once."""
-        seen: set[str] = set()
-        after: dict[str, str] = {}
-        while True:
-            page = self.get(path, limit=_LIMIT, **parameters, **after)
-            if page is None or page.get("object") != "list":
-                raise UserError(
-                    f"What answers at {path} is no list of Stripe: correct the host of the connection {CONNECTION}."
-                )
-            objects = {str(about): each for each in listed(page) if (about := id_of(each))}
-            new = objects.keys() - seen
-            yield from (each for about, each in objects.items() if about in new)
-            seen |= new
-            if not page.get("has_more"):
-                return
-            if not new:
-                raise UserError(
-                    f"Stripe says that its list {path} goes on, and gives nothing new of it after {len(seen)} objects:"
-                    " run again later, what was pulled is kept."
-                )
-            after = {"starting_after": list(objects)[-1]}
-
-    def _wait(self, error: Exception, attempt: int) -> float:
-        """Seconds to wait: what Stripe asks for, and no less than 0.5, 1, 2 ... up to 32."""
-        headers = {k.lower(): v for k, v in (getattr(error, "headers", None) or {}).items()}
-        try:
-            asked = float(headers.get("retry-after", 0))
-        except ValueError:
-            asked = 0.0
-        return max(min(asked, 300.0), min(0.5 * 2 ** (attempt - 1), 32.0))
-
-    def _refuse(self, error: Any, path: str) -> None:
-        """Raise UserError for what no other try would change."""
-        if isinstance(error, self._stripe.AuthenticationError):
-            raise UserError(
-                f"Stripe does not know the key of the connection {CONNECTION}: give it a secret or restricted key of"
-                " the account as its password."
-            ) from None
-        if isinstance(error, self._stripe.PermissionError):
-            raise UserError(
-                f"The key of the connection {CONNECTION} may not read {path}: give it read access to subscriptions,"
-                " customers, coupons and events."
-            ) from None
-        if error.http_status and 400 <= error.http_status < 500 and error.http_status not in (409, 429):
-            said = " ".join(str(error.user_message or "").split())[:200]
-            raise UserError(f"Stripe refuses {path} (status {error.http_status}: {said}): check the key.") from None
-
-
-class StripeApi:
-    """The Source that asks Stripe's API; what it was told lies in `folder`.
-
-    `connect` gives the client when something has to be asked; `now` the clock that says which days are over.
+    `connect` gives the client when something has to be asked; `now` is the clock that says which days are over.
     """
 
     name = "stripe_api"
@@ -192,111 +79,70 @@ class StripeApi:
         settings: Settings | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._folder = Path(folder)
         self._connect = connect
         self._settings = settings or load_settings()
         self._now = now
+        self._archive = StripeArchive(Path(folder), self._names_of)
         self._client: Client | None = None
         self._coupons: dict[str, dict[str, Any] | None] = {}
         self._discounts: dict[str, Any] = {}
 
     @property
     def first_day(self) -> date:
-        """The day of the first full list; the last whole day where there is none yet."""
-        return min(self._days("subscriptions"), default=self._last_whole_day())
+        """The day of the first full list; the last whole day if there is none yet."""
+        return min(self._archive.days("subscriptions"), default=self._last_whole_day())
 
     @property
-    def keeps_nothing(self) -> bool:
-        """Whether the folder holds nothing of what Stripe has said."""
-        return not self._days("subscriptions")
+    def archives(self) -> list[Archive]:
+        return [self._archive]
 
     def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
-        """The batches of the days from first to last, one after the other, as `growth.sources.Source` says."""
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
         for day in days:
-            self._keep(day)
-        kept = self._days("events")
+            self._pull(day)
+        kept = self._archive.days("events")
         for day in days:
             if day in kept:
                 yield self._batch(day).frames()
 
-    def forget(self, ids: Collection[str]) -> int:
-        """Take all subscriptions of these users or customers out of what is kept; gives how many objects went."""
-        gone = 0
-        for kind in ("subscriptions", "events"):
-            for day in sorted(self._days(kind)):
-                objects = [placed.object for placed in read_objects(Folder(self._folder), self._path(kind, day).name)]
-                stay = [each for each in objects if not self._names_of(each) & set(ids)]
-                if len(stay) < len(objects):
-                    gone += len(objects) - len(stay)
-                    self._write(self._path(kind, day), stay)
-        return gone
+    def sample(self, rows: int, yesterday: date) -> list[Sample]:
+        """What a first pull gives; the archive stays as it is."""
+        with TemporaryDirectory() as folder:
+            return Source.sample(StripeApi(folder, self._connect, self._settings, self._now), rows, yesterday)
 
     def _names_of(self, each: Mapping[str, Any]) -> set[str]:
-        about = record(record(each.get("data")).get("object")) if each.get("object") == "event" else each
-        return {name for name in (id_of(about.get("customer")), user_of(about, self._settings)) if name}
+        """The ids of the customer and the user of a kept object."""
+        subscription = about(each) if each.get("object") == "event" else each
+        return {name for name in (id_of(subscription.get("customer")), user_of(subscription, self._settings)) if name}
 
-    # --- What is kept ---
+    # --- From the archive ---
 
-    def _path(self, kind: str, day: date) -> Path:
-        return self._folder / f"{kind}-{day.isoformat()}.jsonl.gz"
-
-    def _days(self, kind: str) -> set[date]:
-        found = set()
-        for path in self._folder.glob(f"{kind}-*.jsonl.gz") if self._folder.is_dir() else ():
-            with contextlib.suppress(ValueError):
-                found.add(date.fromisoformat(path.name.removeprefix(f"{kind}-").removesuffix(".jsonl.gz")))
-        return found
-
-    def _objects(self, kind: str, day: date) -> list[Placed]:
-        path = self._path(kind, day)
-        return list(read_objects(Folder(self._folder), path.name)) if path.exists() else []
-
-    def _event_ids(self, days: Collection[date]) -> frozenset[str]:
-        """The events that the batches of these days tell of."""
-        return frozenset(
-            str(id_of(placed.object))
-            for day in days
-            for kind in ("subscriptions", "events")
-            for placed in self._objects(kind, day)
-            # A list has the events after its day as well, to take them back.
-            if placed.object.get("object") == "event"
-            and (moment(placed.object.get("created")) or 0) < start_of(day + _DAY)
-        )
-
-    def _write(self, path: Path, objects: list[Mapping[str, Any]]) -> None:
-        """Write a file whole or not at all, for its owner alone."""
-        new = path.with_name(path.name + ".new")
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            new.unlink(missing_ok=True)
-            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                with gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0) as packed:
-                    for each in objects:
-                        packed.write(json.dumps(each, default=_exact).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(path)
-        except OSError as error:
-            raise UserError(
-                f"What Stripe says cannot be kept in {self._folder} ({error.strerror}): make room there and make the"
-                " folder writable, or name another one."
-            ) from None
-
-    def _batch(self, day: date) -> Batch:
-        batch = Batch(day, self._settings)
-        if pulled := self._objects("subscriptions", day):
-            earlier = {d for d in self._days("events") if day - EVENTS_REACH - _LATE_DAYS * _DAY <= d < day}
-            batch.tell_pull(pulled, day == self.first_day, self._event_ids(earlier))
-        for placed in self._objects("events", day):
-            if placed.object:
-                batch.add_event(placed)
+    def _batch(self, day: date) -> StripeBatch:
+        batch = StripeBatch(day, self._settings)
+        if pulled := self._archive.objects("subscriptions", day):
+            earlier = {d for d in self._archive.days("events") if day - EVENTS_REACH - _LATE_DAYS * _DAY <= d < day}
+            batch.write_pull(pulled, day == self.first_day, self._event_ids(earlier))
+        for event in self._archive.objects("events", day):
+            if event.content:
+                batch.add_event(event)
             else:
-                batch.add_malformed(placed)
-        batch.tell_events()
+                batch.add_malformed(event.file, event.number)
+        batch.write_events()
         return batch
 
-    # --- What is asked ---
+    def _event_ids(self, days: Collection[date]) -> frozenset[str]:
+        """The events that the batches of these days report."""
+        return frozenset(
+            str(id_of(each.content))
+            for day in days
+            for kind in ("subscriptions", "events")
+            for each in self._archive.objects(kind, day)
+            # A list is kept with later events too, which are undone.
+            if each.content.get("object") == "event"
+            and (moment(each.content.get("created")) or 0) < start_of(day + _DAY)
+        )
+
+    # --- From Stripe ---
 
     def _last_whole_day(self) -> date:
         return self._now().astimezone(UTC).date() - timedelta(days=1)
@@ -306,14 +152,14 @@ class StripeApi:
             self._client = self._connect()
         return self._client
 
-    def _keep(self, day: date) -> None:
-        """Ask what is to be known of a day, unless it is kept or lies before the first list."""
-        kept, lists, last = self._days("events"), self._days("subscriptions"), self._last_whole_day()
+    def _pull(self, day: date) -> None:
+        """Ask for a day, unless it is kept or lies before the first list."""
+        kept, lists, last = self._archive.days("events"), self._archive.days("subscriptions"), self._last_whole_day()
         if day in kept or day < min(lists, default=last):
             return
         if day > last:
-            raise UserError(f"The day {day} is not over in UTC, and Stripe may say more of it: run {last} or wait.")
-        if day == last and day not in lists and not self._is_whole(kept, lists, day):
+            raise UserError(f"The day {day} is not over in UTC, so Stripe may report more of it: run {last} or wait.")
+        if day == last and day not in lists and not self._is_complete(kept, lists, day):
             self._pull_list(day)
         elif day < last - EVENTS_REACH:
             raise UserError(
@@ -322,8 +168,8 @@ class StripeApi:
             )
         self._pull_events(day, kept)
 
-    def _is_whole(self, kept: Collection[date], lists: Collection[date], day: date) -> bool:
-        """Whether there is a list, and every day from it to the one before this has been asked."""
+    def _is_complete(self, kept: Collection[date], lists: Collection[date], day: date) -> bool:
+        """Whether there is a list, and events of every day from it to the day before this."""
         if not lists:
             return False
         latest = max(lists)
@@ -332,67 +178,38 @@ class StripeApi:
     def _pull_list(self, day: date) -> None:
         expand = [f"data.{path}" for path in _EXPAND]
         pages = self._api().pages("/v1/subscriptions", status="all", expand=expand)
-        subscriptions = {str(id_of(each)): self._whole(each) for each in pages}
-        # After the list: what changed while it was read is among the events, and putting it back twice does no harm.
+        subscriptions = {str(id_of(each)): self._complete(each) for each in pages}
+        # Events after the list, so that they include changes during it. Undoing an event twice does no harm.
         events = self._events(day - EVENTS_REACH, None, frozenset(), dict(subscriptions))
-        self._write(self._path("subscriptions", day), [*map(self._kept_subscription, subscriptions.values()), *events])
+        self._archive.write("subscriptions", day, [*map(self._kept_subscription, subscriptions.values()), *events])
 
     def _pull_events(self, day: date, kept: Collection[date]) -> None:
         before = [day - n * _DAY for n in range(1, _LATE_DAYS + 1)]
-        # Of a day that was never asked nothing is late.
+        # Late events exist only for days that were asked for.
         asked = [d for n, d in enumerate(before) if all(b in kept for b in before[: n + 1])]
         events = self._events(min(asked, default=day), day, self._event_ids([*asked, day]), {})
-        self._write(self._path("events", day), events)
+        self._archive.write("events", day, events)
 
     def _events(
         self, first: date, last: date | None, known: Collection[str], current: dict[str, dict[str, Any]]
     ) -> list[Mapping[str, Any]]:
-        """The events of the days from first to last (None: until now) that are not known, oldest first, to be kept.
+        """The events to keep of the days from first to last (None: until now) that are not known, oldest first.
 
-        `current` holds subscriptions as they are now, by id; what is missing is asked for.
+        `current` holds present subscriptions by id; those that are missing are asked for.
         """
         created = {"gte": start_of(first)} if last is None else {"gte": start_of(first), "lt": start_of(last + _DAY)}
         pages = self._api().pages("/v1/events", types=[*EVENT_TYPES, *_DISCOUNT_EVENTS], created=created)
         found = sorted(pages, key=lambda event: (moment(event.get("created")) or 0, str(id_of(event))))
-        # Discounts that are gone stand in the events of their own.
+        # Discounts that are gone are found in their own events.
         self._discounts = {
             str(id_of(discount)): self._with_coupon(discount)
             for event in found
-            if event.get("type") in _DISCOUNT_EVENTS and (discount := record(record(event.get("data")).get("object")))
+            if event.get("type") in _DISCOUNT_EVENTS and (discount := about(event))
         }
         wanted = [event for event in found if event.get("type") in EVENT_TYPES and id_of(event) not in known]
         return [self._kept_event(event, current) for event in wanted]
 
-    def _kept_event(self, event: dict[str, Any], current: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """An event with what it names by id alone: the customer, and discounts that the subscription still has."""
-        data = record(event.get("data"))
-        about = dict(record(data.get("object")))
-        previous = dict(record(data.get("previous_attributes")))
-        name = str(id_of(about))
-        if name not in current:
-            found = self._api().get(f"/v1/subscriptions/{name}", expand=list(_EXPAND))
-            current[name] = self._whole(found) if found else {}
-        now = current[name]
-        if record(now.get("customer")) and id_of(now["customer"]) == id_of(about.get("customer")):
-            about["customer"] = now["customer"]
-        discounts = self._discounts | {
-            str(id_of(d)): d
-            for holder in (now, *items_of(now), record(about.get("customer")))
-            for d in [*listed(holder.get("discounts")), holder.get("discount")]
-            if record(d)
-        }
-        for holder in (about, previous):
-            _fill(holder, discounts)
-            for item in items_of(holder):
-                _fill(item, discounts)
-        kept = {key: event.get(key) for key in ("id", "object", "type", "created", "api_version", "livemode")}
-        kept["data"] = {"object": self._kept_subscription(about)}
-        if previous:
-            changed = {key: each for key, each in self._kept_subscription(previous).items() if key in previous}
-            kept["data"]["previous_attributes"] = changed
-        return kept
-
-    def _whole(self, subscription: dict[str, Any]) -> dict[str, Any]:
+    def _complete(self, subscription: dict[str, Any]) -> dict[str, Any]:
         """A subscription with all its items and the coupons of all its discounts."""
         items = record(subscription.get("items"))
         if items.get("has_more"):
@@ -408,7 +225,7 @@ class StripeApi:
         return subscription
 
     def _with_coupon(self, discount: Any) -> Any:
-        """A discount with the whole of its coupon, as far as Stripe still has it."""
+        """A discount with its complete coupon, if Stripe still has it."""
         name = id_of(coupon_of(discount))
         if name is None:
             return discount
@@ -417,13 +234,43 @@ class StripeApi:
         kept = {key: discount.get(key) for key in ("id", "object", "start", "end")}
         return kept | {"source": {"type": "coupon", "coupon": self._coupons[name] or coupon_of(discount)}}
 
+    # --- What is kept ---
+
+    def _kept_event(self, event: dict[str, Any], current: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """An event, with the customer and the discounts that it names by id alone."""
+        subscription = dict(about(event))
+        previous = dict(record(record(event.get("data")).get("previous_attributes")))
+        name = str(id_of(subscription))
+        if name not in current:
+            found = self._api().get(f"/v1/subscriptions/{name}", expand=list(_EXPAND))
+            current[name] = self._complete(found) if found else {}
+        now = current[name]
+        if record(now.get("customer")) and id_of(now["customer"]) == id_of(subscription.get("customer")):
+            subscription["customer"] = now["customer"]
+        discounts = self._discounts | {
+            str(id_of(d)): d
+            for holder in (now, *items_of(now), record(subscription.get("customer")))
+            for d in [*listed(holder.get("discounts")), holder.get("discount")]
+            if record(d)
+        }
+        for holder in (subscription, previous):
+            _expand_discounts(holder, discounts)
+            for item in items_of(holder):
+                _expand_discounts(item, discounts)
+        kept = {key: event.get(key) for key in ("id", "object", "type", "created", "api_version", "livemode")}
+        kept["data"] = {"object": self._kept_subscription(subscription)}
+        if previous:
+            changed = {key: each for key, each in self._kept_subscription(previous).items() if key in previous}
+            kept["data"]["previous_attributes"] = changed
+        return kept
+
     def _kept_subscription(self, subscription: Mapping[str, Any]) -> dict[str, Any]:
         """The fields that rows are made of."""
         kept = {key: subscription[key] for key in _SUBSCRIPTION_FIELDS.split() if key in subscription}
         if "metadata" in subscription:
             kept["metadata"] = self._kept_metadata(subscription)
         if "items" in subscription:
-            kept["items"] = {"object": "list", "data": [self._kept_item(item) for item in items_of(subscription)]}
+            kept["items"] = {"object": "list", "data": [_kept_item(item) for item in items_of(subscription)]}
         customer = record(subscription.get("customer"))
         if customer:
             kept["customer"] = {
@@ -440,58 +287,18 @@ class StripeApi:
         metadata = record(holder.get("metadata"))
         return {key: metadata[key] for key in (self._settings.user_id,) if key in metadata}
 
-    def _kept_item(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {k: item[k] for k in ("id", "quantity", "discounts", "current_period_start") if k in item}
-        for key in ("price", "plan"):
-            if record(item.get(key)):
-                kept[key] = {k: item[key][k] for k in _PRICE_FIELDS.split() if k in item[key]}
-        return kept
+
+def _kept_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {k: item[k] for k in ("id", "quantity", "discounts", "current_period_start") if k in item}
+    for key in ("price", "plan"):
+        if record(item.get(key)):
+            kept[key] = {k: item[key][k] for k in _PRICE_FIELDS.split() if k in item[key]}
+    return kept
 
 
-def _fill(holder: dict[str, Any], discounts: Mapping[str, Any]) -> None:
-    """Discounts in the place of their ids."""
+def _expand_discounts(holder: dict[str, Any], discounts: Mapping[str, Any]) -> None:
+    """Replace ids of discounts by the discounts, in place."""
     if isinstance(holder.get("discounts"), list):
         holder["discounts"] = [discounts.get(d, d) if isinstance(d, str) else d for d in holder["discounts"]]
     if isinstance(holder.get("discount"), str):
         holder["discount"] = discounts.get(holder["discount"], holder["discount"])
-
-
-def _exact(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return str(value)
-    raise TypeError(f"{type(value)} is not JSON")
-
-
-def open_api(_name: str, _place: str, environment: Mapping[str, str]) -> StripeApi:
-    """SOURCE=stripe_api: what it was told is kept in SAAS_GROWTH_STRIPE_FOLDER, by default data/stripe_api.
-
-    Not where the files of other sources lie: those are read. The key is the password of the Airflow connection
-    `stripe`; its host, if any, another base of the API. Raises UserError.
-    """
-    folder = environment.get("SAAS_GROWTH_STRIPE_FOLDER") or Path(__file__).parents[4] / "data" / "stripe_api"
-    return StripeApi(folder, client_of_connection, load_settings(words=definitions.load()))
-
-
-def client_of_connection() -> Client:
-    """The client that the Airflow connection `stripe` describes. Raises UserError."""
-    from airflow.exceptions import AirflowNotFoundException
-    from airflow.sdk import BaseHook
-
-    try:
-        connection = BaseHook.get_connection(CONNECTION)
-    except AirflowNotFoundException:
-        connection = None
-    if connection is None or not connection.password:
-        raise UserError(
-            f"There is no key for Stripe: make an Airflow connection {CONNECTION} with the key as its password, or set"
-            f" AIRFLOW_CONN_{CONNECTION.upper()}."
-        )
-    return Client(connection.password, base_of(connection.host, connection.schema, connection.port))
-
-
-def base_of(host: str | None, schema: str | None = None, port: int | None = None) -> str | None:
-    """The base of the API that a connection names; None for Stripe's own."""
-    if not host:
-        return None
-    base = host if "://" in host else f"{schema or 'https'}://{host}"
-    return f"{base.rstrip('/')}:{port}" if port else base.rstrip("/")

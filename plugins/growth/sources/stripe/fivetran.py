@@ -1,11 +1,11 @@
 """Batches from the tables that Fivetran's connector for Stripe makes in a warehouse, exported as CSV files.
 
-The tables are put together again to the objects that they came from; what these say is in
-`growth.sources.stripe.subscriptions`. A file is known by its name: the table, whatever stands before it, `_data` or
-nothing after it (`subscription.csv`, `fivetran_subscription_data.csv`), `.gz` too. Only `subscription` has to be there.
+The rows are joined into the objects that they came from, which `growth.sources.stripe.subscriptions` reads. The name of
+a file is that of its table, with any prefix and with or without `_data` (`subscription.csv`,
+`fivetran_subscription_data.csv`), also as `.gz`. Only the table `subscription` is required.
 
-The batch of a subscription is the day on which Fivetran brought its row (`_fivetran_synced`). The tables hold the
-latest state alone, so that a folder is one export: history is dated by the dates of each subscription.
+The batch of a subscription is the day on which Fivetran synced its row (`_fivetran_synced`). The tables have only the
+latest state, so a folder is one export: history is dated by the dates of each subscription.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from growth.errors import UserError
-from growth.language import definitions
-from growth.sources.places import Place, place_of
-from growth.sources.stripe.files import Batch, Placed, parse, text_of
-from growth.sources.stripe.subscriptions import Settings, load_settings
+from growth.sources.contract import Source
+from growth.sources.file_stores import FileStore, open_store
+from growth.sources.stripe.batch import StripeBatch
+from growth.sources.stripe.exports import text_of
+from growth.sources.stripe.objects import StripeObject, day_of, parse
+from growth.sources.stripe.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,26 +33,18 @@ if TYPE_CHECKING:
 TABLES = ("subscription", "subscription_item", "price", "plan", "customer", "coupon", "subscription_discount")
 _NAME = re.compile(rf"^(?:.*[_-])??({'|'.join(sorted(TABLES, key=len, reverse=True))})(?:_data)?\.csv(?:\.gz)?$", re.I)
 
-_MOMENTS = (
-    "created",
-    "start_date",
-    "trial_start",
-    "trial_end",
-    "ended_at",
-    "canceled_at",
-    "current_period_start",
-)
+_MOMENTS = ("created", "start_date", "trial_start", "trial_end", "ended_at", "canceled_at", "current_period_start")
 
 Row = dict[str, str]
 
 
-class StripeFivetran:
+class StripeFivetran(Source):
     """The Source of one export of Fivetran's tables. Files are read when a day is first asked for. Raises UserError."""
 
     name = "stripe_fivetran"
 
-    def __init__(self, place: str | Path, settings: Settings | None = None) -> None:
-        self._place = place_of(place)
+    def __init__(self, location: str | Path, settings: Settings | None = None) -> None:
+        self._store = open_store(location)
         self._settings = settings or load_settings()
 
     @property
@@ -62,51 +56,49 @@ class StripeFivetran:
         return max(self._batches)
 
     def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
-        """The batches of the days from first to last, one after the other, as `growth.sources.Source` says."""
         for day in sorted(d for d in self._batches if first <= d <= last):
-            batch = Batch(day, self._settings)
-            batch.tell_list(iter(self._batches[day]), None)
+            batch = StripeBatch(day, self._settings)
+            batch.write_list(self._batches[day], None)
             yield batch.frames()
 
     @cached_property
-    def _batches(self) -> dict[date, list[Placed]]:
+    def _batches(self) -> dict[date, list[StripeObject]]:
         tables = self._tables()
         if not tables.get("subscription"):
             raise UserError(
-                f"No file in {self._place} is Fivetran's table subscription with rows in it: deliver subscription.csv."
+                f"No file in {self._store} is Fivetran's table subscription with rows in it: deliver subscription.csv."
             )
-        parts = _Parts(tables)
-        batches: dict[date, list[Placed]] = defaultdict(list)
-        synced = {place: _seconds(row.get("_fivetran_synced")) for place, row in tables["subscription"]}
+        joined = _JoinedTables(tables)
+        batches: dict[date, list[StripeObject]] = defaultdict(list)
+        synced = {origin: _seconds(row.get("_fivetran_synced")) for origin, row in tables["subscription"]}
         latest = max((moment for moment in synced.values() if moment is not None), default=None)
         if latest is None:
             raise UserError(
-                f"No subscription in {self._place} says when Fivetran brought it: export the column _fivetran_synced."
+                f"No subscription in {self._store} says when Fivetran synced it: export the column _fivetran_synced."
             )
-        for place, row in tables["subscription"]:
-            brought = synced[place]
-            day = datetime.fromtimestamp(latest if brought is None else brought, UTC).date()
-            batches[day].append(Placed(*place, parts.subscription(row)))
+        for origin, row in tables["subscription"]:
+            day = day_of(latest if synced[origin] is None else synced[origin])
+            batches[day].append(StripeObject(*origin, joined.subscription(row)))
         return batches
 
     def _tables(self) -> dict[str, list[tuple[tuple[str, int], Row]]]:
-        """The rows of each table, each with its place."""
+        """The rows of each table, each with its file and number."""
         found: dict[str, list[tuple[tuple[str, int], Row]]] = {}
-        for name in self._place.matching("*"):
+        for name in self._store.matching("*"):
             if match := _NAME.match(name):
                 table = match[1].lower()
                 if table in found:
                     raise UserError(
-                        f"{self._place.shown(name)} is the second file of the table {table}: keep one export in the"
+                        f"{self._store.shown(name)} is the second file of the table {table}: keep one export in the"
                         " folder."
                     )
-                rows = _rows(self._place, name)
+                rows = _rows(self._store, name)
                 found[table] = [((name, number), row) for number, row in enumerate(rows, start=1)]
         return found
 
 
-class _Parts:
-    """Tables by what joins them."""
+class _JoinedTables:
+    """The tables, by the columns that join them."""
 
     def __init__(self, tables: Mapping[str, list[tuple[tuple[str, int], Row]]]) -> None:
         def by(table: str, key: str) -> dict[str, list[Row]]:
@@ -125,19 +117,14 @@ class _Parts:
         whole: dict[str, Any] = {key: row.get(key) for key in ("id", "status", "currency")}
         whole |= {key: _seconds(row.get(key)) for key in _MOMENTS}
         whole |= {"object": "subscription", "livemode": _flag(row.get("livemode")), "metadata": _metadata(row)}
-        name = row.get("customer_id") or row.get("customer")
-        customers = self._customers.get(name or "", [])
-        whole["customer"] = name
-        if customers:
-            whole["customer"] = {
-                "id": name,
-                "created": _seconds(customers[0].get("created")),
-                "metadata": _metadata(customers[0]),
-            }
+        whole["customer"] = name = row.get("customer_id") or row.get("customer")
+        for customer in self._customers.get(name or "", [])[:1]:
+            created = _seconds(customer.get("created"))
+            whole["customer"] = {"id": name, "created": created, "metadata": _metadata(customer)}
         items = [self._item(item) for item in self._items.get(row.get("id") or "", [])]
         whole["items"] = {"object": "list", "data": items}
-        if not whole["currency"]:  # the table has none; the prices do
-            whole["currency"] = next((item["price"]["currency"] for item in items if item.get("price")), None)
+        if not whole["currency"]:  # only the prices have it
+            whole["currency"] = next((c for item in items if (c := item["price"].get("currency"))), None)
         whole["discounts"] = [self._discount(each) for each in self._discounts.get(row.get("id") or "", [])]
         return whole
 
@@ -157,18 +144,14 @@ class _Parts:
         amounts = (price.get(key) for key in ("unit_amount", "unit_amount_decimal", "amount"))
         packages = {"divide_by": price.get("transform_quantity_divide_by") or price.get("transform_usage_divide_by")}
         packages["round"] = price.get("transform_quantity_round") or price.get("transform_usage_round")
-        return kept | {
-            "price": {
-                **{
-                    key: price.get(key) or None
-                    for key in ("id", "currency", "billing_scheme", "nickname", "lookup_key")
-                },
-                "product": price.get("product_id"),
-                "unit_amount": next((amount for amount in amounts if amount), None),
-                "recurring": recurring,
-                "transform_quantity": packages if packages["divide_by"] else None,
-            }
+        names = ("id", "currency", "billing_scheme", "nickname", "lookup_key")
+        whole = {key: price.get(key) or None for key in names} | {
+            "product": price.get("product_id"),
+            "unit_amount": next((amount for amount in amounts if amount), None),
+            "recurring": recurring,
+            "transform_quantity": packages if packages["divide_by"] else None,
         }
+        return kept | {"price": whole}
 
     def _discount(self, row: Row) -> dict[str, Any]:
         coupons = self._coupons.get(row.get("coupon_id") or "", [])
@@ -178,16 +161,16 @@ class _Parts:
         return {"id": row.get("id"), "object": "discount", **moments, "source": {"type": "coupon", "coupon": coupon}}
 
 
-def _rows(place: Place, name: str) -> list[Row]:
+def _rows(store: FileStore, name: str) -> list[Row]:
     try:
-        with text_of(place, name, newline="") as file:
+        with text_of(store, name, newline="") as file:
             return [{k: v for k, v in row.items() if k and isinstance(v, str)} for row in csv.DictReader(file)]
     except csv.Error as error:
-        raise UserError(f"{place.shown(name)} cannot be read as CSV ({error}): deliver it again.") from None
+        raise UserError(f"{store.shown(name)} cannot be read as CSV ({error}): deliver it again.") from None
 
 
 def _seconds(text: str | None) -> int | None:
-    """Epoch seconds of a moment in UTC, as warehouses write it."""
+    """Epoch seconds of a moment in UTC as warehouses export it; None if it cannot be read."""
     try:
         found = datetime.fromisoformat(text.strip().removesuffix(" UTC")) if text else None
     except ValueError:
@@ -204,12 +187,3 @@ def _metadata(row: Row) -> Any:
         return parse(row.get("metadata") or "{}")
     except (ValueError, RecursionError):
         return {}
-
-
-def open_tables(_name: str, place: str, _environment: Mapping[str, str]) -> StripeFivetran:
-    """SOURCE=stripe_fivetran: the tables lie in a folder, or in a bucket. Raises UserError."""
-    if not place:
-        raise UserError(
-            "The source stripe_fivetran reads files: say in which folder or bucket they lie, with DATA=<folder>."
-        )
-    return StripeFivetran(place, load_settings(words=definitions.load()))

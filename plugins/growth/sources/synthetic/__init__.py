@@ -1,1 +1,1 @@
-"""The source of an invented company, made up from a seed."""
+"""A source that invents a company from a seed."""

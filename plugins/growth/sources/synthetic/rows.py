@@ -1,7 +1,7 @@
 """An invented company to try the pipeline on: years of visits, signups, use and payments, with the usual dirt.
 
-What it does is planted in synthetic_parameters.py; synthetic_world.py plays it out in numbers. Here these become
-rows: when each arrives, which arrive late, twice or broken, and what they say as text.
+parameters.py holds how its people behave and world.py plays that out in numbers. This module makes rows of them: when
+each arrives, which arrive late, twice or malformed, and their text.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pandas as pd
 from growth.days import Days
 from growth.errors import UserError
 from growth.language.raw import ARRIVAL_COLUMNS, RAW_COLUMNS
+from growth.sources.contract import Source
 from growth.sources.synthetic import world
 from growth.sources.synthetic.parameters import CHANNELS, DIRT, NO_DIRT, PARAMETERS, Dirt
 from growth.sources.synthetic.world import NEVER, Table, stack, take
@@ -23,10 +24,10 @@ from growth.sources.synthetic.world import NEVER, Table, stack, take
 WORLD_START = date(2024, 11, 1)
 
 GOOD, REPEATED, BROKEN = range(3)
-"""What a `copy` of a row is."""
+"""The values of a row's column `copy`."""
 
 GROWTH_STEP = 30
-"""Days for which new people are made at once, so that reading on day by day does not copy all tables daily."""
+"""Days for which people are made at once, so that reading day by day does not copy all tables each day."""
 
 UNREADABLE, FUTURE = "2026-13-45", "2099-01-01"
 FAULTS: dict[str, tuple[dict[str, str], ...]] = {
@@ -53,22 +54,22 @@ FAULTS: dict[str, tuple[dict[str, str], ...]] = {
         {"mrr": "n/a"},
     ),
 }
-"""What a malformed copy has in place of the good text. Each alone makes the row unusable."""
+"""The text of a malformed copy in place of the good one. Each fault alone makes the row unusable."""
 
 GIVEN_NAMES = ("alma", "bruno", "chidi", "dana", "emre", "freya", "hana", "ivo", "june", "kofi", "lena", "mara", "noor")
 FAMILY_NAMES = ("abara", "berg", "costa", "dahl", "evans", "fischer", "garcia", "haddad", "ito", "jansen", "kaur")
 
 
-class Synthetic:
-    """The batches of an invented company. A batch is a function of seed, scale, start, dirt and its date, nothing else.
+class Synthetic(Source):
+    """The batches of an invented company. A batch depends only on seed, scale, start, dirt and its date.
 
     At scale 1 the first two years have about 25,000 visitors, 10,000 signups and 115,000 events.
 
     Args:
         seed: another seed is another company of the same kind; 0 or above.
-        scale: the number of people, relative to the above; above 0.
+        scale: the number of people relative to these; above 0.
         start: the company's first day. Batches before it are empty.
-        dirt: the shares of late, repeated and malformed rows. NO_DIRT is the same company without them.
+        dirt: the shares of late, repeated and malformed rows; NO_DIRT is the same company without them.
     """
 
     last_day: date | None = None
@@ -87,15 +88,14 @@ class Synthetic:
         self._scale = scale
         self._dirt = dirt
         self._dice = world.Dice(seed)
-        # Of the people who came before the day _known: the users, and all rows they ever cause but their activity.
+        # For the people who came before the day _known: the users, and all rows that they ever cause except activity.
         self._known = 0
         self._users: Table = {}
         self._rows: dict[str, Table] = {}
-        # Of a day's activity, by day, the rows that did not arrive on the day itself.
+        # By day, the rows of its activity that did not arrive on that day.
         self._stragglers: dict[int, Table] = {}
 
     def pieces(self, first: date, last: date) -> Iterator[dict[str, pd.DataFrame]]:
-        """What arrives from first to last, as the contract of Source has it, month by month."""
         for part in Days(first, last).by_month():
             yield self.read(part.first, part.last)
 
@@ -108,7 +108,7 @@ class Synthetic:
         return {name: self._frame(name, rows) for name, rows in arrived.items()}
 
     def _grow(self, last_day: int) -> None:
-        """Make the people of all days up to last_day who are not there yet, and what they will cause."""
+        """Make the missing people of all days up to last_day, and the rows that they will cause."""
         known = (max(last_day, 0) // GROWTH_STEP + 1) * GROWTH_STEP
         if known <= self._known:
             return
@@ -126,7 +126,7 @@ class Synthetic:
         self._known = known
 
     def _activity(self, first_day: int, last_day: int) -> Iterator[Table]:
-        """What arrives of the daily activity of these days and of the days before that may still have late rows."""
+        """What arrives on these days of their own activity and, late, of the days before."""
         longest_delay = self._dirt.late_event_days[1] + self._dirt.repeat_days_max
         for day in range(max(first_day - longest_delay, 0), last_day + 1):
             rows = self._stragglers.get(day) if day < first_day else None
@@ -137,7 +137,7 @@ class Synthetic:
             yield _arrived(rows, first_day, last_day)
 
     def _deliver_events(self, events: Table) -> Table:
-        """Events with their dirt: each row gets its arrival (a day) and says which copy it is."""
+        """Events with their dirt: each row gets its day of arrival and its kind of copy."""
         dirt, uid = self._dirt, events["uid"]
         occasion = events["day"] * len(world.KINDS) + events["kind"]
         late = self._dice("late event", uid, occasion) < dirt.late_events
@@ -149,7 +149,7 @@ class Synthetic:
         return stack([self._with_broken("raw_events", events, occasion), _marked(again, REPEATED)])
 
     def _deliver_users(self, users: Table) -> Table:
-        """User rows, one for each signup, some of them late, and their malformed copies."""
+        """User rows, one for each signup, some of them late, with malformed copies."""
         dirt, uid = self._dirt, users["uid"]
         late = self._dice("late user", uid) < dirt.late_users
         delay = _delay(self._dice("delay of user", uid), dirt.late_user_days)
@@ -157,7 +157,7 @@ class Synthetic:
         return self._with_broken("raw_users", rows | {"arrival": users["signup_day"] + np.where(late, delay, 0)}, 0)
 
     def _deliver_subscriptions(self, rows: Table) -> Table:
-        """Subscription rows, none of them late, because the latest to arrive counts; and their malformed copies."""
+        """Subscription rows with malformed copies. None is late, because the latest arrival counts."""
         rows = rows | {"arrival": rows["day"]}
         return self._with_broken("raw_subscriptions", rows, rows["part"] * len(world.STATUSES) + rows["status"])
 
@@ -166,7 +166,7 @@ class Synthetic:
         return stack([_marked(rows, GOOD), _marked(take(rows, broken), BROKEN)])
 
     def _frame(self, name: str, rows: Table) -> pd.DataFrame:
-        """The rows as text, in the order of their batch: by what they are about, copies after their original."""
+        """The rows as text, by batch and ORDER, copies after their original."""
         rows = take(rows, np.lexsort([rows[key] for key in ("copy", *reversed(ORDER[name]), "arrival")]))
         count = len(rows["uid"])
         columns = {
@@ -176,13 +176,13 @@ class Synthetic:
         } | TEXTS[name](self.first_day, rows)
         self._spoil(name, columns, rows)
         names = (*ARRIVAL_COLUMNS, *RAW_COLUMNS[name])
-        # Left to guess, pandas would make strings of its own of object columns, and nan of None.
+        # Without a dtype, pandas would use its own strings for object columns, and nan for None.
         none = np.full(count, None, dtype=object)
         values = {name: columns.get(name, none) for name in names}
         return pd.DataFrame({name: pd.Series(value, dtype=value.dtype) for name, value in values.items()})
 
     def _spoil(self, name: str, columns: dict[str, np.ndarray], rows: Table) -> None:
-        """Give the broken copies an id of their own and one fault each, in place."""
+        """Give each broken copy its own id and one fault, in place."""
         broken = np.flatnonzero(rows["copy"] == BROKEN)
         ids = columns[RAW_COLUMNS[name][0]]
         ids[broken] = ids[broken] + "-x"
@@ -244,10 +244,10 @@ def _subscriptions(start: date, rows: Table) -> dict[str, np.ndarray]:
 
 
 TEXTS = {"raw_users": _users, "raw_events": _events, "raw_subscriptions": _subscriptions}
-"""For each table what turns its rows into columns of text."""
+"""For each table, the function from rows to columns of text."""
 
 ORDER = {"raw_users": ("uid",), "raw_events": ("day", "uid", "kind"), "raw_subscriptions": ("uid", "part", "status")}
-"""What names a row of the table. Within a batch rows come in this order, which is that of their ids."""
+"""The key of each table. Rows of a batch come in this order, which is the order of their ids."""
 
 
 def _arrived(rows: Table, first_day: int, last_day: int) -> Table:
@@ -259,12 +259,12 @@ def _marked(rows: Table, copy: int) -> Table:
 
 
 def _delay(u: np.ndarray, days: tuple[int, int]) -> np.ndarray:
-    """Days from the first to the last, both included, short delays more often."""
+    """Days from the first to the last, both included; short delays are more frequent."""
     return (days[0] + (days[1] - days[0] + 1) * u * u).astype(np.int32)
 
 
 def _objects(texts: Iterable[str | None]) -> np.ndarray:
-    """Text as an array of objects, shape (rows,), which keeps None and is looked up and joined fast."""
+    """Text as an array of objects, shape (rows,), which keeps None and is fast to index and to join."""
     texts = list(texts)
     array = np.empty(len(texts), dtype=object)
     array[:] = texts
@@ -276,7 +276,7 @@ def _user_ids(rows: Table) -> np.ndarray:
 
 
 def _utm(rows: Table) -> tuple[np.ndarray, np.ndarray]:
-    """Source and campaign as text, None where a row has none (-1)."""
+    """Source and campaign as text; None for -1."""
     most = max(len(channel.campaigns) for channel in CHANNELS)
     sources = _objects([*(channel.name for channel in CHANNELS), None])
     campaigns = np.full((len(CHANNELS) + 1, most + 1), None, dtype=object)
@@ -286,7 +286,7 @@ def _utm(rows: Table) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _dates(start: date, days: np.ndarray, dashes: bool = True) -> np.ndarray:
-    """ISO dates of day numbers, with or without dashes; None for NEVER. Objects, shape of days."""
+    """ISO dates of day numbers, with or without dashes; None for NEVER. Objects in the shape of days."""
     known = days < NEVER
     days = np.where(known, days, 0)
     calendar = (np.datetime64(start) + np.arange(days.max(initial=0) + 1)).astype(str).tolist()
@@ -297,5 +297,5 @@ def _dates(start: date, days: np.ndarray, dashes: bool = True) -> np.ndarray:
 
 @cache
 def _clock() -> np.ndarray:
-    """The end of a timestamp for each second of the day, shape (86400,)."""
+    """The time part of a timestamp for each second of the day, shape (86400,)."""
     return _objects(f"T{s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d}Z" for s in range(86_400))

@@ -1,8 +1,8 @@
-"""The invented company: its planted parameters, its people, and what they do on a day. Numbers only, no text.
+"""The people of the invented company and what they do on each day, as numbers without text.
 
 Everything random about a person is a hash of (seed, purpose, person, day), never the next draw of a shared stream.
-So a day can be asked for in any order and alone, and what a person does on it does not depend on what was asked
-before. All functions here work on one person at a time, in whole columns.
+So days can be asked for alone and in any order, and what a person does on a day does not depend on earlier questions.
+All functions work on whole columns, with one row for each person or event.
 
 Days are integers from 0, the company's first day. NEVER stands for a day that does not come.
 """
@@ -16,16 +16,16 @@ import numpy as np
 from growth.sources.synthetic.parameters import CHANNELS, PARAMETERS
 
 NEVER = 1_000_000
-"""A day beyond all days that can be asked for."""
+"""A day after all days that can be asked for."""
 
 PEOPLE_A_DAY = 1_000_000
-"""A person's number is first day * PEOPLE_A_DAY + place among that day's people: unique, and in order of arrival."""
+"""A person's number is first day * PEOPLE_A_DAY + index among that day's people: unique, and in order of arrival."""
 
 Table = dict[str, np.ndarray]
 """Columns of equal length, shape (rows,)."""
 
-# What a row of an events table records. The place in this tuple is the row's `kind`, and a person has at most one
-# row of a kind on a day: (person, day, kind) names an event.
+# Event types and features. The index in this tuple is the `kind` of a row, and a person has at most one row of a kind
+# on a day: (person, day, kind) is the key of an event.
 KINDS: tuple[tuple[str, str | None], ...] = (
     *[("visit", None)] * 4,
     ("signup", None),
@@ -42,13 +42,13 @@ ACTIVE, TRIAL, CANCELLED = range(3)
 
 
 class Dice:
-    """Uniform numbers that depend on what they are for, and on nothing that was drawn before."""
+    """Uniform random numbers that depend on their purpose and not on earlier draws."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
     def __call__(self, purpose: str, uid: np.ndarray, day: np.ndarray | int | None = None) -> np.ndarray:
-        """Numbers in [0, 1), one for each person; for traits of a life without a day. Shape that of uid."""
+        """Numbers in [0, 1), one for each person, in the shape of uid; without a day for traits of a whole life."""
         key = _mix(np.array([self.seed, zlib.crc32(purpose.encode())], dtype=np.uint64))
         mixed = _mix(uid.astype(np.uint64) ^ _mix(key[:1] + key[1:]))
         if day is not None:
@@ -66,7 +66,7 @@ def _mix(x: np.ndarray) -> np.ndarray:
 
 def take(table: Table, rows: np.ndarray) -> Table:
     """The rows that a mask or an index selects, all columns."""
-    # Most masks here select few of many rows: one search, then short look-ups.
+    # Most masks select few of many rows, so that one search and short look-ups are faster.
     rows = np.flatnonzero(rows) if rows.dtype == bool else rows
     return {name: column[rows] for name, column in table.items()}
 
@@ -77,7 +77,7 @@ def stack(tables: list[Table]) -> Table:
 
 
 def visitors(dice: Dice, scale: float, first_weekday: int, first: int, last: int) -> Table:
-    """Who came for the first time on the days first to last: uid, day, second (of the day), channel, campaign."""
+    """The people who first came on the days first to last: uid, day, second (of the day), channel, campaign."""
     counts = np.array([_visitor_count(dice.seed, scale, first_weekday, day) for day in range(first, last + 1)])
     day = np.repeat(np.arange(first, last + 1), counts)
     uid = day * PEOPLE_A_DAY + np.arange(len(day)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -87,12 +87,12 @@ def visitors(dice: Dice, scale: float, first_weekday: int, first: int, last: int
 
 
 def signups(dice: Dice, people: Table) -> Table:
-    """The whole life, decided in advance, of those among the visitors who sign up. One row a user.
+    """The visitors who sign up, each with a whole life decided in advance. One row per user.
 
     uid, channel, campaign, first_visit_day, then in the order of a life: signup_day, signup_second, activated_day,
     activated_second, trial_day, paid_day, plan, change_day, change_plan, cancel_day, back_day, back_plan,
-    back_cancel_day. For activity: power (bool), intensity, quiet_day, return_day, return_end. Days are NEVER where
-    it does not happen; a life begins to be quiet on quiet_day and again on return_end.
+    back_cancel_day. For activity: power (bool), intensity, quiet_day, return_day, return_end. A day is NEVER if it does
+    not come; a user stops coming on quiet_day and again on return_end.
     """
     p = PARAMETERS
     people = take(people, dice("signs up", people["uid"]) < _by_channel("signup_rate")[people["channel"]])
@@ -139,7 +139,7 @@ def signups(dice: Dice, people: Table) -> Table:
     back_day = np.where(back, cancel_day + _between(draw("win-back delay"), p.win_back_days), NEVER)
     back_cancel_day = np.where(back, back_day + 10 + _waiting(draw("second tenure"), tenure), NEVER)
 
-    # A payer uses the product until shortly before the cancellation; for anybody else use just wears off.
+    # A payer uses the product until shortly before the cancellation; other users stop at a random day.
     life = np.where(activated, _by_channel("life_days")[channel], p.unactivated_life)
     faded_day = np.where(activated, activated_day, signup_day) + 1 + _waiting(draw("life"), life)
     quiet_day = np.where(pays, np.maximum(cancel_day - 15 * draw("quiet before leaving"), paid_day + 1), faded_day)
@@ -175,15 +175,15 @@ def signups(dice: Dice, people: Table) -> Table:
 
 
 def milestones(dice: Dice, people: Table, users: Table) -> Table:
-    """The events that happen once in a life: visits, signup, activated, paid. One row an event.
+    """The events that happen once in a life: visits, signup, activated, paid. One row per event.
 
-    uid, day, second, kind (into KINDS), channel and campaign (of this visit; -1 where it is none).
+    uid, day, second, kind (index of KINDS), channel and campaign (of a visit; otherwise -1).
     """
     p = PARAMETERS
     second_visit = dice("visits again", people["uid"]) < p.revisit_rate
     third_visit = dice("visits again", people["uid"]) < p.revisit_rate / 3
     later = users["signup_day"] > users["first_visit_day"]
-    # Whoever signs up on a later day comes for it once more, half a minute before.
+    # A signup on a later day begins with a visit half a minute before.
     signup_visit = _events(users, SIGNUP_VISIT, users["signup_day"], users["signup_second"] - 30)
     rows = [
         _events(people, FIRST_VISIT, people["day"], people["second"]),
@@ -199,10 +199,10 @@ def milestones(dice: Dice, people: Table, users: Table) -> Table:
 
 
 def subscriptions(users: Table) -> Table:
-    """Every row that the subscriptions of these users ever cause: one when each begins, one when it is cancelled.
+    """All rows of the subscriptions of these users: one when each begins and one when it is cancelled.
 
-    uid, part (of the user's subscriptions, in order), plan (into PARAMETERS.plans), status (into STATUSES), start_day,
-    end_day (NEVER where it is open), day (on which the row comes).
+    uid, part (number of the user's subscription), plan (index of PARAMETERS.plans), status (index of STATUSES),
+    start_day, end_day (NEVER if it is open), day (on which the row arrives).
     """
     first_end = np.minimum(users["change_day"], users["cancel_day"])
     change_end = np.where(users["change_day"] < NEVER, users["cancel_day"], NEVER)
@@ -220,7 +220,7 @@ def subscriptions(users: Table) -> Table:
 
 
 def activity(dice: Dice, users: Table, weekday: int, day: int) -> Table:
-    """The use of the product on one day by everybody: daily_active and feature_used events, as milestones() has them.
+    """All use of the product on one day: daily_active and feature_used events, with the columns of milestones().
 
     The day of the activation is always an active one.
     """
@@ -231,7 +231,7 @@ def activity(dice: Dice, users: Table, weekday: int, day: int) -> Table:
     uid = users["uid"]
 
     paying = (users["paid_day"] <= day) & ((day < users["cancel_day"]) | (users["back_day"] <= day))
-    # Once returned, the first quiet day is past and nothing fades a second time.
+    # Use fades before the first quiet day only, not after a return.
     fading = ~returned & (users["quiet_day"] - day <= p.fading_days)
     chance = users["intensity"] * np.where(paying, p.paying_boost, 1) * np.where(fading, p.fading_factor, 1)
     chance = np.where(users["power"], p.power_activity[weekday >= 5], chance * p.activity_by_weekday[weekday])
@@ -283,7 +283,7 @@ def _revisits(dice: Dice, people: Table, kind: int) -> Table:
 
 
 def _elsewhere(dice: Dice, visits: Table, kind: int) -> Table:
-    """Repeated visits, part of them through another channel than the first."""
+    """Repeated visits, some of them through another channel than the first."""
     uid = visits["uid"]
     same = dice(f"same channel, visit {kind}", uid) < PARAMETERS.revisit_same_channel
     channel, campaign = _channel_and_campaign(dice, f"visit {kind}", uid)
@@ -313,27 +313,27 @@ def _by_channel(name: str) -> np.ndarray:
 
 
 def _pick(u: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
-    """The place of one of the shares, which add up to 1."""
+    """The index of one of the shares, which add up to 1."""
     return np.searchsorted(np.cumsum(shares)[:-1], u, side="right").astype(np.int8)
 
 
 def _skewed(u: np.ndarray, below: np.ndarray | int) -> np.ndarray:
-    """Whole numbers from 0 to below - 1, small ones far more often."""
+    """Whole numbers from 0 to below - 1; small ones are far more frequent."""
     return np.floor(below * u * u).astype(np.int32)
 
 
 def _between(u: np.ndarray, days: tuple[int, int]) -> np.ndarray:
-    """Days from the first to the last, both included, early ones more often."""
+    """Days from the first to the last, both included; early ones are more frequent."""
     return days[0] + _skewed(u, days[1] - days[0] + 1)
 
 
 def _waiting(u: np.ndarray, mean: np.ndarray | float) -> np.ndarray:
-    """Days until something that is as likely on every day."""
+    """Days until something that has the same probability on every day."""
     return np.floor(-np.log1p(-u) * mean).astype(np.int32)
 
 
 def _daytime(u: np.ndarray) -> np.ndarray:
-    """Seconds of the day from 6:00 to 20:00, busiest in the middle."""
+    """Seconds of the day from 6:00 to 20:00, most frequent in the middle."""
     centred = u - 0.5
     return (6 * 3600 + 14 * 3600 * (0.5 + centred * (0.4 + 2.4 * centred * centred))).astype(np.int32)
 

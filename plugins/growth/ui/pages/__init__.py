@@ -1,4 +1,4 @@
-"""The pages, in the order of their entries. Each is a module with what it needs and how it is built."""
+"""The pages, in the order of the navigation: each module names what a page needs, and builds its parts."""
 
 from __future__ import annotations
 

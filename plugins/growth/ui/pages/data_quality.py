@@ -1,13 +1,14 @@
-"""Whether the numbers can be believed: checks, rejected rows, and what changed after it counted as final."""
+"""Whether the numbers can be trusted: checks, rejected rows, and what changed after it was final."""
 
 from __future__ import annotations
 
+from growth.language.queries import Reader, Row
 from growth.language.sql import check_sentence
 from growth.ui import figures
 from growth.ui.filters import Filters
-from growth.ui.listing import Field, Source, page_of
+from growth.ui.listing import Field, ListedTable, listing
 from growth.ui.parts import NOTHING, Chart, Content, Note, Sheet, Table, count, percent, words
-from growth.ui.reader import Reader, Row
+from growth.ui.terms import Term, term
 
 PATH = "data-quality"
 TITLE = "Data quality"
@@ -17,13 +18,13 @@ FILTERS = ()
 
 def build(reader: Reader, filters: Filters, sees_emails: bool) -> Content:
     content = Content()
-    state = reader.row("state")
+    state = reader.row("page/state")
     failed = state["checks_failed"] > 0
     run_id = state["unpublished_run_id"] if failed else state["published_run_id"]
-    content.add(_checks(reader.rows("checks", {"run_id": run_id}), run_id, failed))
-    content.add(_rejects(reader.rows("rejects"), reader.rows("landed")))
-    content.add(_causes(reader.rows("restatements_by_cause")))
-    if reader.row("restatements", counted=True, searched=False)["cells"]:
+    content.add(_checks(reader.rows("page/checks", {"run_id": run_id}), run_id, failed))
+    content.add(_rejects(reader, reader.rows("page/rejects"), reader.rows("page/landed")))
+    content.add(_causes(reader.rows("page/restatements_by_cause")))
+    if reader.row("page/restatements", counted=True)["cells"]:
         content.add(_ledger(reader, filters))
     return content
 
@@ -41,9 +42,9 @@ def _checks(rows: list[Row], run_id: str, failed: bool) -> Sheet:
         "Checks of the last run",
         f"Run {run_id}{', which has not published' if failed else ''}: {counts}.",
         Table(
-            ["result", "table", "what must be true", "rows that say otherwise"],
+            ["result", "table", "what must be true", "rows that violate it"],
             [
-                [word, table, _sentence(row["check_name"]) or words(claim), count(row["rows_found"])]
+                [word, table, check_sentence(row["check_name"]) or words(claim), count(row["rows_found"])]
                 for word, row in zip(results, rows, strict=True)
                 for table, _, claim in [row["check_name"].partition("__")]
             ],
@@ -53,27 +54,22 @@ def _checks(rows: list[Row], run_id: str, failed: bool) -> Sheet:
     )
 
 
-def _sentence(check: str) -> str:
-    """What the check's file says; nothing where a newer version has no such file."""
-    return check_sentence(check)
-
-
-def _rejects(rows: list[Row], landed: list[Row]) -> Chart | Note:
+def _rejects(reader: Reader, rows: list[Row], landed: list[Row]) -> Chart | Note:
     total = sum(row["rows_landed"] for row in landed)
     rejected = sum(row["rows_rejected"] for row in rows)
     if not rows:
-        return Note(f"None of the {count(total)} rows that have arrived was rejected.")
+        return Note(f"None of the {count(total)} rows that have landed was rejected.")
     tables = sorted({row["table_name"] for row in rows})
     reasons = list(dict.fromkeys(row["reject_reason"] for row in rows))
     found = {(row["table_name"], row["reject_reason"]): row["rows_rejected"] for row in rows}
     return Chart(
         "rejects",
         "Rejected rows by reason",
-        f"{count(rejected)} of {count(total)} rows that have arrived ({percent(rejected / total if total else None)})"
-        " do not count; the table rejects holds each with its content.",
+        f"{count(rejected)} of {count(total)} rows that have landed ({percent(rejected / total if total else None)})"
+        " are rejected and do not count; the table rejects holds each with its content.",
         figures.stacked_lying_bars(reasons, {t: [found.get((t, r), 0) for r in reasons] for t in tables}),
         Table(
-            ["table", "reason", "first", "last", "rows"],
+            ["table", term(reader, "reason", "rejects", "reject_reason"), "first", "last", "rows"],
             [
                 [
                     row["table_name"],
@@ -91,15 +87,15 @@ def _rejects(rows: list[Row], landed: list[Row]) -> Chart | Note:
 
 def _causes(rows: list[Row]) -> Chart | Note:
     if not rows:
-        return Note("No cell has changed after it counted as final: the restatement ledger is empty.")
+        return Note("No cell has changed after it was final: the restatement ledger is empty.")
     causes = list(dict.fromkeys(row["cause"] or NOTHING for row in rows))
     tables = sorted({row["table_name"] for row in rows})
     found = {(row["table_name"], row["cause"] or NOTHING): row["cells"] for row in rows}
     return Chart(
         "causes",
         "Restated cells by cause",
-        f"{count(sum(row['cells'] for row in rows))} cells changed after they counted as final: late events,"
-        " corrections and new definitions reach the past, and each change is written down.",
+        f"{count(sum(row['cells'] for row in rows))} cells changed after they were final: late events,"
+        " corrections and new definitions change the past, and the ledger records each change.",
         figures.stacked_lying_bars(causes, {t: [found.get((t, c), 0) for c in causes] for t in tables}),
         Table(
             ["cause", "table", "cells"],
@@ -113,17 +109,17 @@ def _value(number: float | None) -> str:
     return NOTHING if number is None else f"{number:,.4f}".rstrip("0").rstrip(".")
 
 
-def ledger() -> Source:
-    """The ledger as a list."""
+def ledger() -> ListedTable:
+    """The ledger of restatements."""
 
     def text(name: str, title: str) -> Field:
-        return Field(name, title, name, lambda row: row[name] or NOTHING)
+        return Field(name, Term(title), name, lambda row: row[name] or NOTHING)
 
     def number(name: str, title: str) -> Field:
-        return Field(name, title, name, lambda row: _value(row[name]), True, lambda row: row[name])
+        return Field(name, Term(title), name, lambda row: _value(row[name]), True, lambda row: row[name])
 
-    return Source(
-        "restatements",
+    return ListedTable(
+        "page/restatements",
         {},
         [
             text("as_of_date", "On"),
@@ -140,12 +136,12 @@ def ledger() -> Source:
 
 
 def _ledger(reader: Reader, filters: Filters) -> object:
-    return page_of(
+    return listing(
         ledger(),
         reader,
         filters,
         name="ledger",
         title="Restatement ledger",
-        says="Each cell that changed after it counted as final, with what it was, what it is, and why.",
+        sentence="Each cell that changed after it was final, with its old value, its new value, and the cause.",
         download="restatements.csv",
     )

@@ -1,15 +1,16 @@
-"""How far people get: in all, by cohort month, by channel."""
+"""How far people get through the funnel: in total, by cohort month, by channel."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
 from growth.language.definitions import Step
+from growth.language.queries import Reader, Row
 from growth.ui import figures
 from growth.ui.filters import Filters
 from growth.ui.intervals import rate
 from growth.ui.parts import Chart, Content, Note, Table, count, interval, percent, words
-from growth.ui.reader import Reader, Row
+from growth.ui.terms import Term, term
 
 PATH = "funnel"
 TITLE = "Funnel"
@@ -21,23 +22,22 @@ _YOUNG = "can still change"
 
 
 def build(reader: Reader, filters: Filters, sees_emails: bool) -> Content:
-    steps = reader.words.funnel.steps
-    cohorts = reader.rows("funnel_cohorts", filters.bound, **filters.shape)
+    cohorts = reader.rows("page/funnel_cohorts", filters.parameters, **filters.by_channel)
     content = Content()
     if not cohorts:
         content.add(Note("Nobody came in this period by this channel: choose another."))
         return content
-    # A cohort whose people can still convert would pull the rates down; where there is no other, it is shown as it is.
+    # Cohorts whose people can still convert would lower the rates: they count only where there are no others.
     final = [row for row in cohorts if row["is_mature"]]
-    content.add(_all_steps(steps, final or cohorts, bool(final), len(cohorts) - len(final)))
-    content.add(_rates(steps, cohorts))
-    content.add(_people(steps, cohorts))
-    channels = reader.rows("funnel_channels", filters.bound, **filters.shape)
-    content.add(_by_channel(steps, channels, bool(final), filters.source is not None))
+    content.add(_all_steps(reader, final or cohorts, bool(final), len(cohorts) - len(final)))
+    content.add(_rates(reader, cohorts))
+    content.add(_people(reader, cohorts))
+    channels = reader.rows("page/funnel_channels", filters.parameters, **filters.by_channel)
+    content.add(_by_channel(reader, channels, bool(final), filters.source is not None))
     return content
 
 
-def _said(is_final: bool, young: int) -> str:
+def _which(is_final: bool, young: int) -> str:
     if not is_final:
         return "No cohort of the period is final: people can still convert, and the rates will rise."
     if young:
@@ -50,15 +50,33 @@ def _names(steps: list[Step]) -> list[str]:
     return [f"{words(a.noun)} to {words(b.noun)}" for a, b in pairwise(steps)]
 
 
-def _all_steps(steps: list[Step], cohorts: list[Row], is_final: bool, young: int) -> Chart:
+def _people_terms(reader: Reader) -> list[Term]:
+    steps = reader.definitions.funnel.steps
+    return [term(reader, words(step.people), "fct_acquisition_funnel", step.people) for step in steps]
+
+
+def _rate_terms(reader: Reader) -> list[Term]:
+    return [
+        term(
+            reader,
+            f"{words(a.noun)} to {words(b.noun)} (95 % interval)",
+            "fct_acquisition_funnel",
+            f"{a.noun}_to_{b.noun}_rate",
+        )
+        for a, b in pairwise(reader.definitions.funnel.steps)
+    ]
+
+
+def _all_steps(reader: Reader, cohorts: list[Row], is_final: bool, young: int) -> Chart:
+    steps = reader.definitions.funnel.steps
     people = [sum(row[step.people] or 0 for row in cohorts) for step in steps]
     of_first = [rate(n, people[0]) for n in people]
     of_before = [None, *(rate(b, a) for a, b in pairwise(people))]
     return Chart(
         "funnel",
         "From the first step to the last",
-        f"How many of the people of {cohorts[0]['cohort_month'][:7]} to {cohorts[-1]['cohort_month'][:7]} reached each"
-        f" step. {_said(is_final, young)}",
+        f"How many people of the cohorts {cohorts[0]['cohort_month'][:7]} to {cohorts[-1]['cohort_month'][:7]} reached"
+        f" each step. {_which(is_final, young)}",
         figures.lying_bars(
             [words(step.people) for step in steps],
             people,
@@ -78,7 +96,8 @@ def _all_steps(steps: list[Step], cohorts: list[Row], is_final: bool, young: int
     )
 
 
-def _rates(steps: list[Step], cohorts: list[Row]) -> Chart:
+def _rates(reader: Reader, cohorts: list[Row]) -> Chart:
+    steps = reader.definitions.funnel.steps
     months = [row["cohort_month"][:7] for row in cohorts]
     young = [not row["is_mature"] for row in cohorts]
     series = {
@@ -88,11 +107,11 @@ def _rates(steps: list[Step], cohorts: list[Row]) -> Chart:
     return Chart(
         "rates",
         "Rates by cohort month",
-        "The share of each step's people who reached the next, with its 95 % interval."
+        "The share of the people of each step who reached the next one, with its 95 % interval."
         + (" Hollow points can still change." if any(young) else ""),
         figures.rates_by_month(months, series, young),
         Table(
-            ["cohort", "final on", *(f"{name} (95 % interval)" for name in series)],
+            ["cohort", term(reader, "final on", "fct_acquisition_funnel", "matures_on"), *_rate_terms(reader)],
             [
                 [
                     month + (f" ({_YOUNG})" if y else ""),
@@ -107,17 +126,18 @@ def _rates(steps: list[Step], cohorts: list[Row]) -> Chart:
     )
 
 
-def _people(steps: list[Step], cohorts: list[Row]) -> Chart:
+def _people(reader: Reader, cohorts: list[Row]) -> Chart:
+    steps = reader.definitions.funnel.steps
     months = [row["cohort_month"][:7] for row in cohorts]
     young = [not row["is_mature"] for row in cohorts]
     return Chart(
         "people",
         "People by cohort month",
-        "How many of those who belong to a month reached each step."
+        "How many people of each cohort reached each step."
         + (" Pale, striped bars can still grow." if any(young) else ""),
         figures.bars(months, {words(s.people): [row[s.people] for row in cohorts] for s in steps}, young),
         Table(
-            ["cohort", *(words(s.people) for s in steps)],
+            ["cohort", *_people_terms(reader)],
             [
                 [month + (f" ({_YOUNG})" if y else ""), *(count(row[s.people]) for s in steps)]
                 for month, y, row in zip(months, young, cohorts, strict=True)
@@ -126,7 +146,8 @@ def _people(steps: list[Step], cohorts: list[Row]) -> Chart:
     )
 
 
-def _by_channel(steps: list[Step], rows: list[Row], is_final: bool, by_campaign: bool) -> Chart:
+def _by_channel(reader: Reader, rows: list[Row], is_final: bool, by_campaign: bool) -> Chart:
+    steps = reader.definitions.funnel.steps
     people: dict[str, list[int]] = {}
     for row in rows:
         if row["is_mature"] or not is_final:
@@ -137,15 +158,15 @@ def _by_channel(steps: list[Step], rows: list[Row], is_final: bool, by_campaign:
     rates = {name: [rate(people[c][n + 1], people[c][n]) for c in shown] for n, name in enumerate(_names(steps))}
     kind = "campaign" if by_campaign else "source"
     more = f" The largest {CHANNELS} of {len(largest)}." if len(largest) > CHANNELS else ""
-    which = "Final cohorts only." if is_final else _said(is_final, 0)
+    which = "Final cohorts only." if is_final else _which(is_final, 0)
     return Chart(
         "channels",
         f"Rates by {kind}",
-        f"The share of each step's people who reached the next, with its 95 % interval, by the {kind} that first"
-        f" brought them here; the one of most people comes first. {which}{more}",
+        f"The share of the people of each step who reached the next one, with its 95 % interval, by the {kind} of their"
+        f" first visit; the {kind} with the most people comes first. {which}{more}",
         figures.rates_by_channel(shown, rates),
         Table(
-            [kind, *(words(s.people) for s in steps), *(f"{name} (95 % interval)" for name in rates)],
+            [kind, *_people_terms(reader), *_rate_terms(reader)],
             [
                 [channel, *(count(n) for n in people[channel]), *(interval(r[i]) for r in rates.values())]
                 for i, channel in enumerate(shown)

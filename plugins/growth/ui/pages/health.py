@@ -1,21 +1,24 @@
-"""How users are doing, who may leave, and who may want more."""
+"""The health of users: scores, who is at risk, who is ready for an upsell."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
+from growth.language.queries import Reader, Row
 from growth.ui import figures
 from growth.ui.filters import BadRequest, Filters
-from growth.ui.listing import Field, Source, page_of
+from growth.ui.listing import Field, ListedTable, listing
 from growth.ui.parts import NOTHING, Chart, Content, Note, Table, count, decimal, percent
-from growth.ui.reader import Reader, Row
+from growth.ui.terms import term
 
 PATH = "health"
 TITLE = "Health"
 TABLES = ("dim_user_health", "stg_users")
 FILTERS = ()
 
-POINTS = 5  # a bar of the distribution
+POINTS = 5  # the width of a bar of the distribution
 LISTS = {
     "at-risk": ("At risk", "is_at_risk"),
     "upsell-ready": ("Ready for an upsell", "is_upsell_ready"),
@@ -24,7 +27,7 @@ _MASK = "***"
 
 
 def build(reader: Reader, filters: Filters, sees_emails: bool) -> Content:
-    rows = reader.rows("health")
+    rows = reader.rows("page/health")
     content = Content()
     if not rows:
         content.add(Note("Nobody has signed up yet."))
@@ -32,15 +35,16 @@ def build(reader: Reader, filters: Filters, sees_emails: bool) -> Content:
     content.add(_distribution(reader, rows))
     content.add(_statuses(reader, rows))
     name = _list(filters)
-    sentence = (reader.words.at_risk if name == "at-risk" else reader.words.upsell_ready).sentence.strip()
+    word = reader.definitions.at_risk if name == "at-risk" else reader.definitions.upsell_ready
     content.add(
-        page_of(
-            source(name, reader, sees_emails),
+        listing(
+            user_list(name, reader, sees_emails),
             reader,
             filters,
             name=name,
             title="Who needs a call",
-            says=sentence + ("" if sees_emails else " E-mail addresses are shown to those who may edit the DAG."),
+            sentence=word.sentence.strip()
+            + ("" if sees_emails else " E-mail addresses are shown to users who may edit the DAG."),
             download=f"{name}.csv",
             tabs=[
                 (
@@ -63,52 +67,54 @@ def _list(filters: Filters) -> str:
 
 
 def masked(text: str | None) -> str:
-    """What is left of an address: its first letter."""
+    """An e-mail address of which only the first letter is left."""
     return f"{text[0]}{_MASK}@{_MASK}" if text else NOTHING
 
 
-def source(name: str, reader: Reader, sees_emails: bool) -> Source:
-    """One of the lists. Without the right to see addresses they are neither shown nor searched nor sorted by."""
+def user_list(name: str, reader: Reader, sees_emails: bool) -> ListedTable:
+    """One of the lists. Without the right to see e-mail addresses, they are not shown, searched or sorted by."""
+    flag = LISTS[name][1]
+    score = "overall_health_score"
+    reason = "at_risk_reason" if flag == "is_at_risk" else "upsell_reason"
 
     def email(row: Row) -> str:
         return (row["email"] or NOTHING) if sees_emails else masked(row["email"])
 
     def user(row: Row) -> str:
-        # An address may be a user's id.
+        # The id of a user may be an e-mail address.
         return masked(row["user_id"]) if "@" in row["user_id"] and not sees_emails else row["user_id"]
 
-    return Source(
-        "user_list",
-        {"flag": LISTS[name][1], "sees_emails": sees_emails},
+    def field(
+        column: str, title: str, text: Callable[[Any], str] = lambda value: value or NOTHING, **more: Any
+    ) -> Field:
+        title = term(reader, title, "dim_user_health", column)
+        return Field(column, title, f"h.{column}", lambda row: text(row[column]), **more)
+
+    return ListedTable(
+        "page/user_list",
+        {"flag": flag, "sees_emails": sees_emails},
         [
-            Field("user_id", "User", "h.user_id", user),
-            Field("email", "E-mail", "u.email" if sees_emails else None, email),
-            Field("plan_name", "Plan", "h.plan_name", lambda row: row["plan_name"] or NOTHING),
-            Field("cohort_month", "Signed up", "h.cohort_month", lambda row: row["cohort_month"][:7]),
+            Field("user_id", term(reader, "User", "dim_user_health", "user_id"), "h.user_id", user),
+            Field("email", term(reader, "E-mail", "stg_users", "email"), "u.email" if sees_emails else None, email),
+            field("plan_name", "Plan"),
+            field("cohort_month", "Signed up", lambda month: month[:7]),
+            field("last_active_date", "Last active"),
+            field(score, "Score", decimal, is_number=True, in_csv=lambda row: row[score]),
             Field(
-                "last_active_date", "Last active", "h.last_active_date", lambda row: row["last_active_date"] or NOTHING
+                "reason", term(reader, "Reason", "dim_user_health", reason), None, lambda row: row["reason"] or NOTHING
             ),
-            Field(
-                "overall_health_score",
-                "Score",
-                "h.overall_health_score",
-                lambda row: decimal(row["overall_health_score"]),
-                is_number=True,
-                in_csv=lambda row: row["overall_health_score"],
-            ),
-            Field("reason", "Reason", None, lambda row: row["reason"] or NOTHING),
         ],
-        sorted_by="overall_health_score",
+        sorted_by=score,
         order="asc" if name == "at-risk" else "desc",
     )
 
 
 def _distribution(reader: Reader, rows: list[Row]) -> Chart:
     parts = range(0, 100, POINTS)
-    statuses = [status.name for status in reader.words.health.statuses]
+    statuses = [status.name for status in reader.definitions.health.statuses]
     found: Counter[tuple[str, int]] = Counter()
     for row in rows:
-        # Who scores 100 is in the last part.
+        # A score of 100 belongs to the last part.
         part = min(int(row["overall_health_score"] // POINTS) * POINTS, parts[-1])
         found[row["health_status"], part] += row["users"]
     labels = [f"{part} to {part + POINTS}" for part in parts]
@@ -116,7 +122,7 @@ def _distribution(reader: Reader, rows: list[Row]) -> Chart:
     return Chart(
         "scores",
         "Users by health score",
-        f"{reader.words.health.sentence.strip()} Few users stand beside many: each line is ten times the one below.",
+        f"{reader.definitions.health.sentence.strip()} The scale is logarithmic: each line is ten times the one below.",
         figures.distribution(parts, series),
         Table(
             ["score", *statuses],
@@ -127,7 +133,7 @@ def _distribution(reader: Reader, rows: list[Row]) -> Chart:
 
 
 def _statuses(reader: Reader, rows: list[Row]) -> Chart:
-    statuses = [status.name for status in reader.words.health.statuses]
+    statuses = [status.name for status in reader.definitions.health.statuses]
     sums = {
         status: {
             "users": sum(row["users"] for row in rows if row["health_status"] == status),
@@ -142,7 +148,7 @@ def _statuses(reader: Reader, rows: list[Row]) -> Chart:
     return Chart(
         "statuses",
         "Paying users by status",
-        f"Of {count(users)} users, those who pay: how many they are, are at risk, are ready for an upsell.",
+        f"How many of the {count(users)} users pay, and how many of these are at risk or ready for an upsell.",
         figures.flags(
             statuses,
             {
@@ -152,7 +158,14 @@ def _statuses(reader: Reader, rows: list[Row]) -> Chart:
             },
         ),
         Table(
-            ["status", "users", "share", "paying", "at risk", "ready for an upsell"],
+            [
+                term(reader, "status", "dim_user_health", "health_status"),
+                "users",
+                "share",
+                term(reader, "paying", "dim_user_health", "is_paying"),
+                term(reader, "at risk", "dim_user_health", "is_at_risk"),
+                term(reader, "ready for an upsell", "dim_user_health", "is_upsell_ready"),
+            ],
             [
                 [
                     s,

@@ -1,15 +1,16 @@
-"""The numbers that matter today, against the month before."""
+"""The main numbers of today beside those of earlier months."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
 from growth.language.definitions import Step
+from growth.language.queries import Reader, Row
 from growth.ui import figures
 from growth.ui.filters import Filters
 from growth.ui.intervals import rate
 from growth.ui.parts import Chart, Content, Table, Tile, Tiles, capital, count, percent, words
-from growth.ui.reader import Reader, Row
+from growth.ui.terms import term
 
 PATH = ""
 TITLE = "Overview"
@@ -20,54 +21,54 @@ _NOT_OVER = "The month is not over"
 
 
 def build(reader: Reader, filters: Filters, sees_emails: bool) -> Content:
-    filters = Filters().within([row["month"] for row in reader.rows("months")])
-    cohorts = reader.rows("funnel_cohorts", filters.bound, by_source=False, by_campaign=False)
-    months = reader.rows("active_months", filters.bound)
-    health = reader.rows("flags")
+    filters = Filters().within([row["month"] for row in reader.rows("page/months")])
+    cohorts = reader.rows("page/funnel_cohorts", filters.parameters)
+    months = reader.rows("page/active_months", filters.parameters)
+    health = reader.rows("page/health")
     content = Content()
-    content.add(Tiles("People", [*_active(months), *_health(health)]))
+    content.add(Tiles("People", [*_active(reader, months), *_health(reader, health)]))
     if tiles := _rates(reader, cohorts):
         content.add(Tiles("How far they get", tiles))
     if months:
-        content.add(_chart(months))
+        content.add(_chart(reader, months))
     return content
 
 
-def _active(months: list[Row]) -> list[Tile]:
+def _active(reader: Reader, months: list[Row]) -> list[Tile]:
     if not months:
         return []
     now, before = months[-1], months[-2:-1]
     month = now["activity_month"][:7]
-    changes = None if now["is_complete"] else _NOT_OVER
+    can_change = None if now["is_complete"] else _NOT_OVER
     return [
         Tile(
             "signups",
-            "Signups",
+            term(reader, "Signups", "fct_engagement_cohorts", "cohort_size"),
             count(now["signups"]),
             f"in {month}",
             [(was["activity_month"][:7], count(was["signups"]), "") for was in before],
-            changes,
+            can_change,
         ),
         Tile(
             "active_users",
-            "Monthly active users",
+            term(reader, "Monthly active users", "fct_engagement_cohorts", "active_users"),
             count(now["active_users"]),
             f"in {month}, of {count(now['users'])} users",
             [
                 (was["activity_month"][:7], count(was["active_users"]), f"of {count(was['users'])} users")
                 for was in before
             ],
-            changes,
+            can_change,
         ),
     ]
 
 
-def _health(rows: list[Row]) -> list[Tile]:
+def _health(reader: Reader, rows: list[Row]) -> list[Tile]:
     paying = sum(row["users"] for row in rows if row["is_paying"])
     return [
         Tile(
             flag,
-            title,
+            term(reader, title, "dim_user_health", f"is_{flag}"),
             count(number := sum(row["users"] for row in rows if row[f"is_{flag}"])),
             f"{percent(rate(number, paying).value)} of {count(paying)} paying users on the as-of day",
             [("earlier days are not kept", "", "")],
@@ -77,13 +78,13 @@ def _health(rows: list[Row]) -> list[Tile]:
 
 
 def _rates(reader: Reader, cohorts: list[Row]) -> list[Tile]:
-    """A tile for each pair of steps: the newest cohort, the one before, and the last that cannot change any more."""
+    """A tile for each pair of steps: the newest cohort, the one before, and the newest final one before these."""
     if not cohorts:
         return []
     now, before = cohorts[-1], cohorts[-2:-1]
     final = [row for row in cohorts[:-2] if row["is_mature"]][-1:]
     tiles = []
-    for step, then in pairwise(reader.words.funnel.steps):
+    for step, then in pairwise(reader.definitions.funnel.steps):
 
         def share(row: Row, step: Step = step, then: Step = then) -> tuple[str, str]:
             found = rate(row[then.people], row[step.people])
@@ -93,7 +94,12 @@ def _rates(reader: Reader, cohorts: list[Row]) -> list[Tile]:
         tiles.append(
             Tile(
                 f"{step.noun}_to_{then.noun}",
-                capital(f"{words(step.noun)} to {words(then.noun)}"),
+                term(
+                    reader,
+                    capital(f"{words(step.noun)} to {words(then.noun)}"),
+                    "fct_acquisition_funnel",
+                    f"{step.noun}_to_{then.noun}_rate",
+                ),
                 value,
                 f"{of} {words(step.people)}, cohort {now['cohort_month'][:7]}",
                 [
@@ -106,7 +112,7 @@ def _rates(reader: Reader, cohorts: list[Row]) -> list[Tile]:
     return tiles
 
 
-def _chart(months: list[Row]) -> Chart:
+def _chart(reader: Reader, months: list[Row]) -> Chart:
     labels = [row["activity_month"][:7] for row in months]
     series = {
         "active users": [row["active_users"] for row in months],
@@ -120,7 +126,11 @@ def _chart(months: list[Row]) -> Chart:
         + (" The last month is not over." if young[-1] else ""),
         figures.bars(labels, series, young),
         Table(
-            ["month", "active users", "signups"],
+            [
+                "month",
+                term(reader, "active users", "fct_engagement_cohorts", "active_users"),
+                term(reader, "signups", "fct_engagement_cohorts", "cohort_size"),
+            ],
             [
                 [label + ("*" if y else ""), count(row["active_users"]), count(row["signups"])]
                 for label, row, y in zip(labels, months, young, strict=True)

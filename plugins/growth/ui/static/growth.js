@@ -1,4 +1,4 @@
-// Draws the figures that stand in the page as JSON, and follows the theme of the Airflow around it.
+// Draws the figures, which the page holds as JSON, and follows the theme of Airflow.
 "use strict";
 
 const airflow = parent === window ? null : parent.document.documentElement;

@@ -1,0 +1,7 @@
+-- How many people took each step of the funnel in a month, whatever their cohort.
+{% set steps = definitions.funnel.steps %}
+select
+    {% for step in steps %}
+    sum(case when {{ step.name }}_at >= :first_date and {{ step.name }}_at < :next_month then 1 else 0 end) as {{ step.people }}{{ ',' if not loop.last }}
+    {% endfor %}
+from int_funnel_steps
