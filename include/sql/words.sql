@@ -7,9 +7,15 @@
 {%- endmacro -%}
 
 {#- How many days back anybody looks for an earlier active day of a user: to the first of a month, to the month before. -#}
-{%- macro looks_back() -%} {{ [31, 2 * definitions.active.month_days] | max }} {%- endmacro -%}
+{%- macro lookback_days() -%} {{ [31, 2 * definitions.active.month_days] | max }} {%- endmacro -%}
 
 {%- macro first_day_of_month(day) -%} {{ db.day_of_date(db.month_of_day(day)) }} {%- endmacro -%}
+
+{#- A raw row that counts: reading its text has found no reason to reject it. -#}
+{%- macro is_accepted(row) -%} {{ db.likely(row ~ '.reject_reason is null') }} {%- endmacro -%}
+
+{#- The first row of those that row_number() has put in order. -#}
+{%- macro is_first(place) -%} {{ db.likely(place ~ ' = 1') }} {%- endmacro -%}
 
 {#- The event types that the funnel looks at. -#}
 {%- macro funnel_event_types() -%}
@@ -73,9 +79,9 @@ end
 {%- macro scope(table) -%} {{ table if whole else 'work_scope__' ~ table }} {%- endmacro -%}
 
 {#- The rows of a table that belong to partitions in scope, its own or those of another table, by the columns that name one:
-    all where a run computes the whole table, and, if told so, on engines to which reading all costs less than finding some. -#}
-{%- macro in_scope(table, name, key, of=none, or_all=false) -%}
-{% if whole or (or_all and db.reads_by == 'columns') %}
+    all rows where a run computes the whole table. -#}
+{%- macro in_scope(table, name, key, of=none) -%}
+{% if whole %}
 {{ table }} as {{ name }}
 {%- else -%}
 work_scope__{{ of or table }} as s
@@ -85,3 +91,20 @@ work_scope__{{ of or table }} as s
     {% endfor %}
 {%- endif %}
 {%- endmacro -%}
+
+{#- The rows of a table that belong to the batches of the run. -#}
+{%- macro of_batches(table, name) -%}
+work_scope_batches as {{ name }}_batches
+    {{ db.join }} {{ table }} as {{ name }} on {{ name }}_batches.batch_date = {{ name }}.batch_date
+{%- endmacro -%}
+
+{#- For each step of the funnel but the first: which share of the people of the step before have reached it. -#}
+{%- macro step_rates(people) -%}
+{% for step in definitions.funnel.steps[1:] %}
+{% set before = definitions.funnel.steps[loop.index0] %}
+{{ '\n    ' if not loop.first }}{{ db.ratio(people ~ '.' ~ step.people, people ~ '.' ~ before.people) }} as {{ before.noun }}_to_{{ step.noun }}_rate,
+{%- endfor %}
+{%- endmacro -%}
+
+{#- The day on which the last window of a cohort's month closes, as a number; from then on its numbers are mature. -#}
+{%- macro maturity_day(month) -%} {{ month }}.last_day + {{ definitions.funnel.days_to_mature }} {%- endmacro -%}

@@ -143,12 +143,6 @@ create or replace temp table {{ name }} as
 
 {%- set join = 'inner join' -%}
 
-{#- How a table is read where a few rows are wanted: an index leads to rows, or columns are read in whole. -#}
-{%- set reads_by = 'columns' -%}
-
-{#- A number that few texts share, which is faster to find among many than text. -#}
-{%- macro hashed(text) -%} hash({{ text }}) {%- endmacro -%}
-
 {#- What keeps a query from being taken apart by the one around it: nothing is needed here. -#}
 {%- set fence = '' -%}
 

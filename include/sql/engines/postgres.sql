@@ -184,12 +184,6 @@ then analyze {{ table }}; end if; end $$;
 
 {%- set join = 'inner join' -%}
 
-{#- How a table is read where a few rows are wanted: an index leads to rows, or columns are read in whole. -#}
-{%- set reads_by = 'rows' -%}
-
-{#- What is found among many in the place of text: the text itself. -#}
-{%- macro hashed(text) -%} {{ text }} {%- endmacro -%}
-
 {#- What keeps a query from being taken apart by the one around it: each mention of a column would compute it again. -#}
 {%- set fence = '\noffset 0' -%}
 

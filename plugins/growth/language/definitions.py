@@ -136,13 +136,6 @@ class Step(Word):
         """The event types that this step looks at by name."""
         return (self.any_of or []) + (self.all_of or [])
 
-    @property
-    def ids(self) -> list[str]:
-        """The columns that remember what reached this step: one for each event that it takes, none for days."""
-        if self.all_of:
-            return [f"{self.name}_id_{number}" for number, _ in enumerate(self.all_of, start=1)]
-        return [] if self.active_days else [f"{self.name}_id"]
-
 
 class Funnel(Word):
     cohort_by: Literal["first_visit", "signup"]

@@ -1,3 +1,4 @@
+{% set rule = definitions.identity.anonymous_rows %}
 {% set begin, end = '-9000000000000000', '9000000000000000' %}
 with recursive reached (id, other_id) as (
     -- All ids that links lead to, however many stand between.
@@ -5,7 +6,7 @@ with recursive reached (id, other_id) as (
     union
     select r.id, l.other_id
     from reached as r
-    {{ db.join }} int_id_links as l on r.other_id = l.id
+    inner join int_id_links as l on r.other_id = l.id
     where {{ words.unites('l') }}
 ),
 
@@ -13,7 +14,7 @@ seen as (
     -- Every time that a user was seen on a device, or on one that is the same.
     select r.id, l.linked_ms, l.other_id as user_id
     from reached as r
-    {{ db.join }} int_id_links as l on r.other_id = l.id and l.kind = 'seen_user'
+    inner join int_id_links as l on r.other_id = l.id and l.kind = 'seen_user'
     where {{ words.is_device('r.id') }} = 1
 ),
 
@@ -23,7 +24,7 @@ users (id, other_id) as (
     union
     select u.id, l.other_id
     from users as u
-    {{ db.join }} int_id_links as l on u.other_id = l.id and l.kind = 'same'
+    inner join int_id_links as l on u.other_id = l.id and l.kind = 'same'
 ),
 
 named as (
@@ -45,7 +46,54 @@ named as (
     ) as m
 ),
 
-{% include 'identity/int_identities/turns.sql' %}
+{% if rule == 'components' %}
+turns as (
+    select id, {{ begin }} as from_ms, person_id from named where place = 1
+)
+{% else %}
+sightings as (
+    -- At one moment, one person.
+    select s.id, s.linked_ms, max(n.person_id) as person_id
+    from seen as s
+    inner join named as n on s.user_id = n.id and n.place = 1
+    group by s.id, s.linked_ms
+),
+
+devices as (
+    -- What too many people share says of nobody who they are.
+    select id, min(linked_ms) as first_ms, max(linked_ms) as last_ms
+    from sightings
+    group by id
+    having count(distinct person_id) <= {{ definitions.identity.max_users }}
+),
+
+turns as (
+    select n.id, {{ begin }} as from_ms, n.person_id
+    from named as n
+    left join devices as d on n.id = d.id
+    where n.place = 1 and d.id is null
+    union all
+    {% if rule == 'last_user_so_far' %}
+    -- Each user's time begins with a first sighting; the first user's with the first row of the device.
+    select id, case when before_id is null then {{ begin }} else linked_ms end, person_id
+    from (
+        select
+            s.id,
+            s.linked_ms,
+            s.person_id,
+            lag(s.person_id) over (partition by s.id order by s.linked_ms) as before_id
+        from devices as d
+        inner join sightings as s on d.id = s.id
+    ) as in_order
+    where before_id is null or before_id <> person_id
+    {% else %}
+    select s.id, {{ begin }}, s.person_id
+    from devices as d
+    inner join sightings as s
+        on d.id = s.id and s.linked_ms = d.{{ 'last_ms' if rule == 'last_user' else 'first_ms' }}
+    {% endif %}
+)
+{% endif %}
 
 select
     t.id,

@@ -6,12 +6,12 @@ with recursive linked as (
     -- when it had the same person as such an id: a device that is shared now unites them no longer,
     select o.id
     from {{ words.changed('int_id_links') }} as c
-    {{ db.join }} int_identities as i on c.id = i.id
-    {{ db.join }} int_identities as o on i.person_id = o.person_id
+    inner join int_identities as i on c.id = i.id
+    inner join int_identities as o on i.person_id = o.person_id
     union
     select o.id
     from {{ words.changed('int_id_links') }} as c
-    {{ db.join }} int_identities as o on c.id = o.person_id
+    inner join int_identities as o on c.id = o.person_id
     {% endif %}
 ),
 
@@ -21,7 +21,7 @@ touched (id) as (
     union
     select l.other_id
     from touched as t
-    {{ db.join }} int_id_links as l on t.id = l.id
+    inner join int_id_links as l on t.id = l.id
     where l.kind = 'seen_on' or {{ words.unites('l') }}
 )
 

@@ -1,7 +1,7 @@
 with used_features as (
     select e.event_day as activity_day, e.user_id, e.feature_name, u.signup_month as cohort_month, count(*) as uses
     from {{ words.in_scope('stg_events', 'e', {'user_id': 'user_id', 'activity_day': 'event_day'}, of='int_feature_usage') }}
-    {{ db.join }} stg_users as u on e.user_id = u.user_id
+    inner join stg_users as u on e.user_id = u.user_id
     where e.event_type = 'feature_used' and {{ words.is_active('e', 'e.event_day', 'u') }}
     group by e.user_id, e.event_day, e.feature_name, u.signup_month
 )

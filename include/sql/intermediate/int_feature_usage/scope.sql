@@ -4,7 +4,6 @@ from {{ words.changed('stg_events') }}
 where event_type = 'feature_used'
 union
 -- or when the user did: activity counts from the signup on, in the cohort of its month.
-select e.user_id, e.event_day
-from {{ words.changed('stg_users') }} as u
-{{ db.join }} stg_events as e on u.user_id = e.user_id
-where e.event_type = 'feature_used'
+select user_id, event_day
+from stg_events
+where event_type = 'feature_used' and user_id in (select user_id from {{ words.changed('stg_users') }})

@@ -1,15 +1,75 @@
-{% set month = definitions.active.month_days %}
-with {% include 'intermediate/int_user_engagement/by_' ~ db.reads_by ~ '.sql' %}
--- Who has not been there as long as anybody looks back has been away for so long, like who has never been there.
+{% set month_days = definitions.active.month_days %}
+with active_days as (
+    -- A day with a meaningful event, from the day of the signup on.
+    select
+        e.event_day as activity_day,
+        e.user_id,
+        u.signup_month as cohort_month,
+        u.signup_day,
+        count(*) as events
+    from {{ words.in_scope('stg_events', 'e', {'user_id': 'user_id', 'activity_day': 'event_day'}, of='int_user_engagement') }}
+    inner join stg_users as u on e.user_id = u.user_id
+    where {{ words.is_active('e', 'e.event_day', 'u') }}
+    group by e.user_id, e.event_day, u.signup_month, u.signup_day
+),
+
+absences as materialized (
+    -- How many days before the user was last active.
+    select
+        d.*,
+        {% if whole %}
+        -- All days are at hand. (A first load on DuckDB takes 0.1 s for this instead of 0.8 s, at scale 3.)
+        d.activity_day - lag(d.activity_day) over (partition by d.user_id order by d.activity_day) as days_away
+        {% else %}
+        d.activity_day - (
+            select max(e.event_day)
+            from stg_events as e
+            where e.user_id = d.user_id
+                and e.event_day >= d.signup_day
+                and e.event_day < d.activity_day
+                and e.is_meaningful = 1
+        ) as days_away
+        {% endif %}
+    from active_days as d
+),
+
+used_features as (
+    select distinct d.user_id, d.activity_day, d.signup_day, e.feature_name
+    from active_days as d
+    inner join stg_events as e on d.user_id = e.user_id and d.activity_day = e.event_day
+    where e.event_type = 'feature_used' and e.is_meaningful = 1
+),
+
+new_features as (
+    -- A feature is new on the first day of a calendar month on which the user used it.
+    select f.user_id, f.activity_day, count(*) as new_features
+    from used_features as f
+    where not exists (
+        select 1
+        from stg_events as e
+        where e.user_id = f.user_id
+            and e.event_day >= {{ db.greatest('f.signup_day', words.first_day_of_month('f.activity_day')) }}
+            and e.event_day < f.activity_day
+            and e.feature_name = f.feature_name
+            and e.event_type = 'feature_used'
+    )
+    group by f.user_id, f.activity_day
+)
+
 select
-    activity_day,
-    user_id,
-    {{ db.date_of_day('activity_day') }} as activity_date,
-    {{ db.month_of_day('activity_day') }} as activity_month,
-    cohort_month,
-    coalesce(gap_days, {{ words.looks_back() }}) as days_since_active,
-    -- For so many days from a user's first one on they count as new.
-    case when gap_days is null then {{ db.greatest(month ~ ' + signup_day - activity_day', 0) }} else 0 end as new_days,
-    new_features,
-    events
-from absences
+    d.activity_day,
+    d.user_id,
+    {{ db.date_of_day('d.activity_day') }} as activity_date,
+    {{ db.month_of_day('d.activity_day') }} as activity_month,
+    d.cohort_month,
+    -- No metric looks further back than {{ words.lookback_days() | trim }} days: a longer absence, or no active day before, counts as so many.
+    case when d.days_away <= {{ words.lookback_days() }} then d.days_away else {{ words.lookback_days() }} end as days_since_active,
+    -- A user without such a day before is new for {{ month_days }} days from the signup on: how many are left.
+    case
+        when d.days_away <= {{ words.lookback_days() }} then 0
+        else {{ db.greatest(month_days ~ ' + d.signup_day - d.activity_day', 0) }}
+    end as new_user_days_left,
+    coalesce(n.new_features, 0) as new_features,
+    d.events
+from absences as d
+left join new_features as n on d.user_id = n.user_id and d.activity_day = n.activity_day

@@ -15,10 +15,10 @@ moving as (
     -- Of the days of a user the first one is enough: they had been away since before.
     select e.user_id
     from run_state as r
-    {{ db.join }} int_user_engagement as e
+    inner join int_user_engagement as e
         on e.activity_day > r.published_day - {{ h.window_days }} and e.activity_day <= r.as_of_day
     where r.published_day < r.as_of_day
-        and (e.days_since_active >= {{ words.looks_back() }} or e.activity_day - e.days_since_active <= r.published_day - {{ h.window_days }})
+        and (e.days_since_active >= {{ words.lookback_days() }} or e.activity_day - e.days_since_active <= r.published_day - {{ h.window_days }})
 ),
 
 -- whose subscription begins or ends in between,

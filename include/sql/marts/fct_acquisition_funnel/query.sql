@@ -1,4 +1,4 @@
-{% set f = definitions.funnel %}
+{% set steps = definitions.funnel.steps %}
 with covered_months as (
     select distinct {{ db.month_of_day(db.day_of_date('batch_date')) }} as cohort_month from raw_batches
 ),
@@ -6,7 +6,8 @@ with covered_months as (
 people as (
     select
         s.cohort_month,
-        {% for step in f.steps %}
+        -- A person counts at every step that they have reached, in the month of their cohort.
+        {% for step in steps %}
         count(p.{{ step.name }}_at) as {{ step.people }},
         {% endfor %}
         count(p.user_id) as people_of_month
@@ -17,16 +18,15 @@ people as (
 
 select
     p.cohort_month,
-    {% for step in f.steps %}
+    {% for step in steps %}
     p.{{ step.people }},
     {% endfor %}
-    {% for step in f.steps[1:] %}
-    {% set before = f.steps[loop.index0] %}
-    {{ db.ratio('p.' ~ step.people, 'p.' ~ before.people) }} as {{ before.noun }}_to_{{ step.noun }}_rate,
-    {% endfor %}
-    case when m.last_day + {{ f.days_to_mature }} <= r.as_of_day then 1 else 0 end as is_mature,
-    {{ db.date_of_day('m.last_day + ' ~ f.days_to_mature) }} as matures_on
+    {{ words.step_rates('p') }}
+    -- A month is mature once every window of its people has closed.
+    case when {{ words.maturity_day('m') }} <= r.as_of_day then 1 else 0 end as is_mature,
+    {{ db.date_of_day(words.maturity_day('m')) }} as matures_on
 from people as p
 inner join calendar_months as m on p.cohort_month = m.month
 cross join run_state as r
+-- A month in which nobody came has a row where a batch of it has arrived.
 where p.people_of_month > 0 or p.cohort_month in (select cohort_month from covered_months)

@@ -5,6 +5,6 @@ union
 select m.month
 from run_state as r
 inner join calendar_months as m
-    on m.last_day + {{ definitions.funnel.days_to_mature }} > r.published_day
-    and m.last_day + {{ definitions.funnel.days_to_mature }} <= r.as_of_day
+    on {{ words.maturity_day('m') }} > r.published_day
+    and {{ words.maturity_day('m') }} <= r.as_of_day
 where m.month in (select cohort_month from fct_acquisition_funnel_by_channel)

@@ -15,10 +15,10 @@ looked_back as (
 ),
 
 users as (
-    select t.activity_day, t.days_since_active, t.new_days, sum(t.users) as users
+    select t.activity_day, t.days_since_active, t.new_user_days_left, sum(t.users) as users
     from looked_back as l
-    {{ db.join }} int_user_engagement_totals as t on l.activity_day = t.activity_day
-    group by t.activity_day, t.days_since_active, t.new_days
+    inner join int_user_engagement_totals as t on l.activity_day = t.activity_day
+    group by t.activity_day, t.days_since_active, t.new_user_days_left
 ),
 
 activity as (
@@ -29,7 +29,7 @@ activity as (
         sum(case when n.number < {{ week }} and n.number + u.days_since_active >= {{ week }} then u.users else 0 end) as weekly,
         sum(case when n.number < {{ month }} and n.number + u.days_since_active >= {{ month }} then u.users else 0 end) as monthly,
         sum(case when n.number < {{ month }} then u.users else 0 end) as user_days,
-        sum(case when n.number < u.new_days then u.users else 0 end) as new,
+        sum(case when n.number < u.new_user_days_left then u.users else 0 end) as new,
         -- Those of the month before this one, and those of them who are active in this one.
         sum(case when n.number >= {{ month }} and n.number + u.days_since_active >= {{ 2 * month }} then u.users else 0 end) as previous,
         sum(

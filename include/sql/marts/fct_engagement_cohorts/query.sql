@@ -26,7 +26,7 @@ activity as (
         sum(t.users) as active_user_days,
         sum(t.new_features) as features_used
     from months as m
-    {{ db.join }} int_user_engagement_totals as t on t.activity_day between m.first_day and m.last_day
+    inner join int_user_engagement_totals as t on t.activity_day between m.first_day and m.last_day
     group by t.cohort_month, m.activity_month
 )
 

@@ -21,19 +21,9 @@ with texts as (
 
 read_events as (
     select
-        batch_date,
-        source_file,
-        source_row,
-        event_id,
-        user_id,
-        anonymous_id,
-        event_type,
-        feature_name,
-        utm_source,
-        utm_campaign,
+        *,
         {{ db.moment_ms('event_text') }} as event_ms,
-        case when length(event_text) = 10 then 1 else 0 end as is_date_only,
-        batch_day
+        case when length(event_text) = 10 then 1 else 0 end as is_date_only
     from texts{{ db.fence }}
 )
 
@@ -59,7 +49,7 @@ select
         when event_type not in ({{ definitions.events.types | values }}) then 'unknown event type'
         when event_type = 'feature_used' and feature_name is null then 'no feature'
         when feature_name not in ({{ definitions.features.names | values }}) then 'unknown feature'
-        -- Next what nearly every row is: reading the text once is what staging costs.
+        -- Nearly every row ends here: what is asked before it costs most of the staging of events.
         when event_ms between {{ day(q.earliest_date) * day_ms }} and batch_day * {{ day_ms }} + {{ last_ms }} then null
         when event_ms is null then 'unreadable event date'
         when event_ms > batch_day * {{ day_ms }} then 'event date in the future'

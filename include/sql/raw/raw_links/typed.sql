@@ -1,5 +1,6 @@
 -- Every raw link row with its text read, and the reason where it cannot count.
 {% set q = definitions.quality %}
+{% set ids = ('user_id', 'anonymous_id', 'other_user_id', 'other_anonymous_id') %}
 with texts as (
     select
         batch_date,
@@ -7,24 +8,15 @@ with texts as (
         source_row,
         link_id,
         trim(linked_at, ' ') as linked_text,
-        {% for id in ('user_id', 'anonymous_id', 'other_user_id', 'other_anonymous_id') %}
-        trim({{ id }}, ' ') as {{ id }},
+        {% for id in ids %}
+        {{ words.real_id("trim(" ~ id ~ ", ' ')") }} as {{ id }},
         {% endfor %}
         {{ db.day_of_date('batch_date') }} as batch_day
     from {{ rows }}
 ),
 
 read_links as (
-    select
-        batch_date,
-        source_file,
-        source_row,
-        link_id,
-        {{ db.moment_ms('linked_text') }} as linked_ms,
-        {% for id in ('user_id', 'anonymous_id', 'other_user_id', 'other_anonymous_id') %}
-        {{ words.real_id(id) }} as {{ id }},
-        {% endfor %}
-        batch_day
+    select *, {{ db.moment_ms('linked_text') }} as linked_ms
     from texts{{ db.fence }}
 )
 
@@ -44,7 +36,7 @@ select
         when {{ db.day_of_ms('linked_ms') }} < {{ day(q.earliest_date) }} then 'link date too long ago'
         when (user_id is null or coalesce(anonymous_id, other_user_id) is null)
             and (anonymous_id is null or other_anonymous_id is null) then 'links no two ids'
-        when {% for id in ('user_id', 'anonymous_id', 'other_user_id', 'other_anonymous_id') %}
+        when {% for id in ids %}
 {{ words.is_too_long(id) }}{{ ' or ' if not loop.last }}
 {%- endfor %} then 'user id too long'
     end as reject_reason

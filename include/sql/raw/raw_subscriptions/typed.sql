@@ -7,34 +7,23 @@ with texts as (
         source_row,
         subscription_id,
         user_id,
-        plan_name,
-        status,
-        currency,
+        nullif(trim(plan_name, ' '), '') as plan_name,
+        nullif(trim(status, ' '), '') as status,
+        coalesce(nullif(trim(currency, ' '), ''), '{{ definitions.subscriptions.default_currency }}') as currency,
         trim(mrr, ' ') as mrr_text,
         trim(start_date, ' ') as start_text,
-        trim(end_date, ' ') as end_text,
-        trim(changed_at, ' ') as changed_text,
+        nullif(trim(end_date, ' '), '') as end_text,
+        nullif(trim(changed_at, ' '), '') as changed_text,
         {{ db.day_of_date('batch_date') }} as batch_day
     from {{ rows }}
 ),
 
 read_subscriptions as (
     select
-        batch_date,
-        source_file,
-        source_row,
-        subscription_id,
-        user_id,
-        nullif(trim(plan_name, ' '), '') as plan_name,
-        nullif(trim(status, ' '), '') as status,
-        coalesce(nullif(trim(currency, ' '), ''), '{{ definitions.subscriptions.default_currency }}') as currency,
-        mrr_text,
+        *,
         {{ db.moment_ms('start_text') }} as start_ms,
-        nullif(end_text, '') as end_text,
         {{ db.moment_ms('end_text') }} as end_ms,
-        nullif(changed_text, '') as changed_text,
-        {{ db.moment_ms('changed_text') }} as changed_ms,
-        batch_day
+        {{ db.moment_ms('changed_text') }} as changed_ms
     from texts{{ db.fence }}
 )
 

@@ -7,28 +7,19 @@ with texts as (
         source_row,
         user_id,
         trim(signup_date, ' ') as signup_text,
-        trim(first_visit_date, ' ') as first_visit_text,
-        email,
-        utm_source,
-        utm_campaign,
+        nullif(trim(first_visit_date, ' '), '') as first_visit_text,
+        nullif(trim(email, ' '), '') as email,
+        nullif(trim(utm_source, ' '), '') as utm_source,
+        nullif(trim(utm_campaign, ' '), '') as utm_campaign,
         {{ db.day_of_date('batch_date') }} as batch_day
     from {{ rows }}
 ),
 
 read_users as (
     select
-        batch_date,
-        source_file,
-        source_row,
-        user_id,
-        signup_text,
+        *,
         {{ db.moment_ms('signup_text') }} as signup_ms,
-        nullif(first_visit_text, '') as first_visit_text,
-        {{ db.moment_ms('first_visit_text') }} as first_visit_ms,
-        nullif(trim(email, ' '), '') as email,
-        nullif(trim(utm_source, ' '), '') as utm_source,
-        nullif(trim(utm_campaign, ' '), '') as utm_campaign,
-        batch_day
+        {{ db.moment_ms('first_visit_text') }} as first_visit_ms
     from texts{{ db.fence }}
 )
 

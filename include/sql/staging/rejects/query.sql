@@ -29,7 +29,7 @@ contents as (
         r.reject_reason,
         {{ db.json_row(columns) }} as content
     from rejected_{{ table[4:] }} as r
-    {{ db.join }} {{ table }} using (batch_date, source_file, source_row)
+    left join {{ table }} using (batch_date, source_file, source_row)
     {% if not loop.last %}
     union all
     {% endif %}

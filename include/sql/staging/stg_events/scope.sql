@@ -4,11 +4,7 @@ union
 select event_id from stg_events where batch_date in (select batch_date from {{ words.batches() }})
 union
 -- or when it was that of an id that now is somebody else's,
-select e.event_id
-from {{ words.changed('int_identities') }} as c
-{{ db.join }} stg_events as e on c.id = e.user_id
+select event_id from stg_events where user_id in (select id from {{ words.changed('int_identities') }})
 union
 -- or of a person who has lost an id.
-select e.event_id
-from {{ words.changed('int_identities') }} as c
-{{ db.join }} stg_events as e on c.person_id = e.user_id
+select event_id from stg_events where user_id in (select person_id from {{ words.changed('int_identities') }})

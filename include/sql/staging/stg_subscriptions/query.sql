@@ -8,7 +8,7 @@ typed as (
 ),
 
 states as (
-    -- A state holds from the moment that its row names, else from its arrival.
+    -- Each row is a state of its subscription. It holds from the moment that it names, else from its arrival.
     select
         t.subscription_id,
         coalesce(i.person_id, t.user_id) as user_id,
@@ -29,65 +29,75 @@ states as (
         row_number() over (
             partition by t.subscription_id
             order by coalesce(t.changed_ms, t.batch_day * 86400000 + 86399999), t.batch_date, t.source_file, t.source_row
-        ) as place
+        ) as state_number
     from typed as t
     left join int_identities as i on t.user_id = i.id
-    where {{ db.likely('t.reject_reason is null') }}
+    where {{ words.is_accepted('t') }}
 ),
 
-in_order as (
+dated_states as (
     select
         *,
-        max(place) over (partition by subscription_id) as places,
-        -- Of a trial that became a payment without another date of start or change, its arrival says when.
-        coalesce(changed_day, case when lag(is_trial) over same = 1 and lag(start_day) over same = start_day then batch_day end)
-            as dated_day
+        row_number() over (partition by subscription_id order by state_number desc) as place_from_last,
+        -- The day on which a state began. A payment that follows a trial and names no other start or change began when
+        -- it arrived. Without a day, a state corrects those before it: it has been so from the start.
+        coalesce(
+            changed_day,
+            case when lag(is_trial) over earlier = 1 and lag(start_day) over earlier = start_day then batch_day end
+        ) as dated_day
     from states
-    window same as (partition by subscription_id order by place)
+    window earlier as (partition by subscription_id order by state_number)
 ),
 
 payments as (
-    -- That it is over says nothing about a payment, unless nothing was known of it before.
+    -- A payment is a state with a paying status and a price above 0. That a subscription has ended is no payment, unless
+    -- it is the first that is heard of it: then it was paid for until it ended.
     select
         subscription_id,
-        min(dated_day) as dated_day,
+        min(dated_day) as first_dated_day,
         max(case when dated_day is null then 1 else 0 end) as is_from_start,
-        max(mrr) as mrr
-    from in_order
-    where mrr > 0 and (is_running = 1 or (is_over = 1 and place = 1))
+        max(mrr) as highest_mrr
+    from dated_states
+    where mrr > 0 and (is_running = 1 or (is_over = 1 and state_number = 1))
     group by subscription_id
 ),
 
+latest_states as (
+    select * from dated_states where {{ words.is_first('place_from_last') }}
+),
+
 paid as (
-    -- A row without a date of change corrects those before it: its price has been the price all the time.
+    -- A subscription that is no trial now, and whose first payment was made, has been paid for:
     select
-        i.*,
-        case when i.changed_day is null then i.mrr else p.mrr end as price,
-        case when p.is_from_start = 1 then i.start_day else {{ db.greatest('p.dated_day', 'i.start_day') }} end as first_day
-    from in_order as i
-    inner join payments as p on i.subscription_id = p.subscription_id
-    where {{ db.likely('i.place = i.places') }} and i.status not in ({{ s.having("trial", "never") | values }})
+        l.subscription_id,
+        -- at the price of its latest state where that corrects all earlier ones, else at the highest price,
+        case when l.changed_day is null then l.mrr else p.highest_mrr end as paid_mrr,
+        -- from its start where a payment holds from the start, else from the first dated payment, not before the start.
+        case when p.is_from_start = 1 then l.start_day else {{ db.greatest('p.first_dated_day', 'l.start_day') }} end as paid_day
+    from latest_states as l
+    inner join payments as p on l.subscription_id = p.subscription_id
+    where l.status not in ({{ s.having("trial", "never") | values }})
 )
 
 select
-    i.subscription_id,
-    i.user_id,
-    i.plan_name,
-    i.status,
-    i.is_trial,
-    case when i.is_running + i.is_over > 0 and i.mrr > 0 then 1 else 0 end as is_paying,
-    {{ db.date_of_day('i.start_day') }} as start_date,
-    i.start_day,
-    {{ db.date_of_day('i.end_day') }} as end_date,
-    i.end_day,
-    i.mrr,
-    i.currency,
-    {{ db.date_of_day('p.first_day') }} as paid_date,
-    p.first_day as paid_day,
-    p.price as paid_mrr,
-    i.batch_date,
-    i.source_file,
-    i.source_row
-from in_order as i
-left join paid as p on i.subscription_id = p.subscription_id and p.price > 0
-where {{ db.likely('i.place = i.places') }}
+    l.subscription_id,
+    l.user_id,
+    l.plan_name,
+    l.status,
+    l.is_trial,
+    -- Paying: at a price above 0, with a paying status or one that says that it has ended; end_date says when.
+    case when l.is_running + l.is_over > 0 and l.mrr > 0 then 1 else 0 end as is_paying,
+    {{ db.date_of_day('l.start_day') }} as start_date,
+    l.start_day,
+    {{ db.date_of_day('l.end_day') }} as end_date,
+    l.end_day,
+    l.mrr,
+    l.currency,
+    {{ db.date_of_day('p.paid_day') }} as paid_date,
+    p.paid_day,
+    p.paid_mrr,
+    l.batch_date,
+    l.source_file,
+    l.source_row
+from latest_states as l
+left join paid as p on l.subscription_id = p.subscription_id and p.paid_mrr > 0

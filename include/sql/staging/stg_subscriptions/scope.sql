@@ -6,11 +6,7 @@ union
 select subscription_id from work_replaced_subscriptions
 union
 -- or when it was that of an id that now is somebody else's,
-select p.subscription_id
-from {{ words.changed('int_identities') }} as c
-{{ db.join }} stg_subscriptions as p on c.id = p.user_id
+select subscription_id from stg_subscriptions where user_id in (select id from {{ words.changed('int_identities') }})
 union
 -- or of a person who has lost an id.
-select p.subscription_id
-from {{ words.changed('int_identities') }} as c
-{{ db.join }} stg_subscriptions as p on c.person_id = p.user_id
+select subscription_id from stg_subscriptions where user_id in (select person_id from {{ words.changed('int_identities') }})

@@ -1,15 +1,15 @@
 with ids as (
+    -- A person has several user ids where links say so.
     select user_id as person_id, user_id from work_scope__stg_users
     union
     select i.person_id, i.id
-    from work_scope__stg_users as s
-    {{ db.join }} int_identities as i on s.user_id = i.person_id
+    from {{ words.in_scope('int_identities', 'i', {'user_id': 'person_id'}, of='stg_users') }}
 ),
 
 arrived as (
     select r.*
     from (select distinct user_id from ids) as p
-    {{ db.join }} raw_users as r on p.user_id = r.user_id
+    inner join raw_users as r on p.user_id = r.user_id
 ),
 
 typed as (
@@ -31,22 +31,24 @@ arrivals as (
         t.batch_date,
         t.source_file,
         t.source_row,
+        -- Of the rows of one user id, the last arrival counts.
         row_number() over (
             partition by t.user_id
             order by t.batch_date desc, t.source_file desc, t.source_row desc
-        ) as arrivals_after
+        ) as place_from_last
     from typed as t
     inner join ids as p on t.user_id = p.user_id
     left join int_identities as i on p.user_id = i.id
-    where {{ db.likely('t.reject_reason is null') }} and {{ db.likely('coalesce(i.person_id, p.user_id) = p.person_id') }}
+    where {{ words.is_accepted('t') }} and {{ db.likely('coalesce(i.person_id, p.user_id) = p.person_id') }}
 ),
 
 signups as (
+    -- Of a person's user ids, the one that signed up first counts.
     select
         *,
         row_number() over (partition by person_id order by signup_ms, user_id) as place
     from arrivals
-    where {{ db.likely('arrivals_after = 1') }}
+    where {{ words.is_first('place_from_last') }}
 )
 
 select
@@ -65,4 +67,4 @@ select
     source_file,
     source_row
 from signups
-where {{ db.likely('place = 1') }}
+where {{ words.is_first('place') }}

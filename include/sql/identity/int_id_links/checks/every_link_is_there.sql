@@ -1,8 +1,7 @@
 -- Every link that counts is there, and what a batch says of two ids stands there for each of them.
 with arrived_links as (
     select r.*
-    from work_scope_batches as s
-    {{ db.join }} raw_links as r on s.batch_date = r.batch_date
+    from {{ words.of_batches('raw_links', 'r') }}
 ),
 
 links as (
@@ -17,8 +16,7 @@ where t.reject_reason is null and l.id is null and coalesce(t.user_id, '') <> co
     and coalesce(t.anonymous_id, '') <> coalesce(t.other_anonymous_id, '')
 union all
 select l.batch_date, l.id, 0, 'is not seen from ' || l.other_id
-from work_scope_batches as s
-{{ db.join }} int_id_links as l on s.batch_date = l.batch_date
+from {{ words.of_batches('int_id_links', 'l') }}
 left join int_id_links as o
     on l.other_id = o.id and l.id = o.other_id and l.batch_date = o.batch_date
     and o.kind = case l.kind when 'seen_on' then 'seen_user' when 'seen_user' then 'seen_on' else 'same' end

@@ -1,16 +1,14 @@
 -- Two user ids that a link makes one have one person, and a device that a few were seen on has one at any time.
 select l.id, l.other_id
-from work_scope_batches as s
-{{ db.join }} int_id_links as l on s.batch_date = l.batch_date and l.kind = 'same'
+from {{ words.of_batches('int_id_links', 'l') }}
 left join int_identities as i on l.id = i.id
 left join int_identities as o on l.other_id = o.id
-where {{ words.is_device('l.id') }} = 0 and coalesce(i.person_id, l.id) <> coalesce(o.person_id, l.other_id)
+where l.kind = 'same' and {{ words.is_device('l.id') }} = 0 and coalesce(i.person_id, l.id) <> coalesce(o.person_id, l.other_id)
 union
 select l.id, l.other_id
-from work_scope_batches as s
-{{ db.join }} int_id_links as l on s.batch_date = l.batch_date and l.kind = 'seen_user'
+from {{ words.of_batches('int_id_links', 'l') }}
 left join int_identities as i on l.id = i.id
-where i.id is null
+where l.kind = 'seen_user' and i.id is null
     and not exists (select 1 from int_id_links as d where d.id = l.id and d.kind = 'same')
     and (
         select count(distinct d.other_id) from int_id_links as d where d.id = l.id and d.kind = 'seen_user'

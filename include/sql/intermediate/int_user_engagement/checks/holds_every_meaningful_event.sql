@@ -2,7 +2,7 @@
 with staged as (
     select e.user_id, e.event_day as activity_day, count(*) as events
     from {{ words.in_scope('stg_events', 'e', {'user_id': 'user_id', 'activity_day': 'event_day'}, of='int_user_engagement') }}
-    {{ db.join }} stg_users as u on e.user_id = u.user_id
+    inner join stg_users as u on e.user_id = u.user_id
     where {{ words.is_active('e', 'e.event_day', 'u') }}
     group by e.user_id, e.event_day
 )

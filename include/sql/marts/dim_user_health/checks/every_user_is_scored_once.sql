@@ -14,7 +14,7 @@ from (
         select -count(*)
         from work_table_state as w
         cross join work_scope__dim_user_health as s
-        {{ db.join }} dim_user_health as h on s.user_id = h.user_id
+        inner join dim_user_health as h on s.user_id = h.user_id
         where w.table_name = 'dim_user_health' and w.whole_because is null
     ) as parts
 ) as scored

@@ -9,7 +9,7 @@ with cohorts as (
 signups as (
     select c.cohort_month, count(*) as signups
     from cohorts as c
-    {{ db.join }} stg_users as u on c.cohort_month = u.signup_month
+    inner join stg_users as u on c.cohort_month = u.signup_month
     group by c.cohort_month
 )
 

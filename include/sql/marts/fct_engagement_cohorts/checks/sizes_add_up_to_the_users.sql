@@ -7,6 +7,6 @@ cross join (select count(*) as users from stg_users) as staged
 cross join (
     select count(*) as users
     from run_state as r
-    {{ db.join }} stg_users as u on r.as_of_month < u.signup_month
+    inner join stg_users as u on r.as_of_month < u.signup_month
 ) as later
 where counted.users <> staged.users - later.users

@@ -3,25 +3,23 @@
 with links as (
     select t.batch_date, t.reject_reason
     from (
-{{ typed('raw_links', '(select r.* from work_scope_batches as b ' ~ db.join ~ ' raw_links as r on b.batch_date = r.batch_date) as links_in_scope') }}
+{{ typed('raw_links', '(select r.* from ' ~ words.of_batches('raw_links', 'r') ~ ') as links_in_scope') }}
     ) as t
 ),
 
 counted as (
     {% for raw, staged in {'raw_users': 'stg_users', 'raw_events': 'stg_events', 'raw_subscriptions': 'stg_subscriptions'}.items() %}
-    select '{{ raw }}' as table_name, b.batch_date, 1 as is_staged, 0 as is_duplicate, 0 as is_rejected
-    from work_scope_batches as b
-    {{ db.join }} {{ staged }} as s on b.batch_date = s.batch_date
+    select '{{ raw }}' as table_name, s.batch_date, 1 as is_staged, 0 as is_duplicate, 0 as is_rejected
+    from {{ words.of_batches(staged, 's') }}
     union all
     -- Another row of the same id counts, and this one is no reject.
-    select '{{ raw }}', b.batch_date, 0, 1, 0
-    from work_scope_batches as b
-    {{ db.join }} {{ raw }} as t on b.batch_date = t.batch_date
+    select '{{ raw }}', t.batch_date, 0, 1, 0
+    from {{ words.of_batches(raw, 't') }}
     {% if raw == 'raw_users' %}
     left join int_identities as i on t.user_id = i.id
     inner join {{ staged }} as s on coalesce(i.person_id, t.user_id) = s.user_id
     {% else %}
-    {{ db.join }} {{ staged }} as s on t.{{ raw_tables[raw][0] }} = s.{{ raw_tables[raw][0] }}
+    inner join {{ staged }} as s on t.{{ raw_tables[raw][0] }} = s.{{ raw_tables[raw][0] }}
     {% endif %}
     left join rejects as j
         on t.batch_date = j.batch_date and j.table_name = '{{ raw }}'
@@ -34,9 +32,8 @@ counted as (
     from links as b
     where b.reject_reason is null
     union all
-    select j.table_name, b.batch_date, 0, 0, 1
-    from work_scope_batches as b
-    {{ db.join }} rejects as j on b.batch_date = j.batch_date
+    select j.table_name, j.batch_date, 0, 0, 1
+    from {{ words.of_batches('rejects', 'j') }}
 ),
 
 sums as (
@@ -51,7 +48,6 @@ sums as (
 )
 
 select b.batch_date, b.table_name, b.rows_landed, s.rows_staged, s.rows_duplicate, s.rows_rejected
-from work_scope_batches as k
-{{ db.join }} raw_batches as b on k.batch_date = b.batch_date
+from {{ words.of_batches('raw_batches', 'b') }}
 left join sums as s on b.batch_date = s.batch_date and b.table_name = s.table_name
 where b.rows_landed <> coalesce(s.rows_staged + s.rows_duplicate + s.rows_rejected, 0)
