@@ -108,6 +108,12 @@ def test_a_description_that_cannot_be_meant_is_refused(tmp_path: Path, old: str,
         described(tmp_path, SOME.replace(old, new))
 
 
+def test_no_comment_ends_a_statement() -> None:
+    """Statements are told apart by a semicolon at the end of a line."""
+    for path in sql_files("."):
+        assert not re.search(r"--[^\n]*;$", path.read_text(encoding="utf-8"), re.MULTILINE), path
+
+
 @each_table()
 def test_a_table_has_a_sentence_a_grain_and_a_partition(table: Table) -> None:
     assert re.fullmatch(r"[A-Z][^.]+\.", table.sentence)
@@ -277,7 +283,7 @@ def test_numbers_are_named_for_what_they_are() -> None:
     """A flag, a count (a plural, or the people of a step), a size, the number of a day, a millisecond or a row."""
     people = {step.people for step in definitions.load().funnel.steps}
     number = re.compile(
-        r"^(is|has)_\w+$|^(\w+_)?[a-z]+s(_since_\w+|_used|_observed|_\d+d)?$|_(size|day|ms|latest_ms|row)$"
+        r"^(is|has)_\w+$|^(\w+_)?[a-z]+s(_since_\w+|_used|_observed|_left|_\d+d)?$|_(size|day|ms|latest_ms|row)$"
     )
     for table in TABLES.values():
         for column, kind in table.types.items():

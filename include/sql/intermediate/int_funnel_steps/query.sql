@@ -29,7 +29,7 @@ active_days as (
 {% endif %}
 {% for step in steps %}
 {% set name, before = step.name, none if loop.first else loop.previtem.name %}
--- {{ name }}: {{ step.sentence }}
+-- The step {{ name }}: what may reach it, the first that does, and when.
 {{ name }}_moments as (
     {% if step.any_of %}
     select user_id, moment_id, starts_ms, ends_ms
