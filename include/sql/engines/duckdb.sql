@@ -1,15 +1,15 @@
-{#- DuckDB: the words in which it differs from other engines. Templates import this file as `db`. -#}
+{#- SQL that differs between engines: DuckDB. Templates import this file as `db`. -#}
 
 {#- Values ------------------------------------------------------------------------------------------------------ -#}
 
 {%- set moment = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\\.[0-9]+)?)?([ \\t\\n\\v\\f\\r]*([Zz]|[+-](0[0-9]|1[0-4]):[0-5][0-9]))?)?$" -%}
 
-{#- The shape that nearly every moment has, which DuckDB reads right by itself: the rest takes the long way. -#}
+{#- The shape of nearly every timestamp, which DuckDB parses correctly: only the others need the arithmetic. -#}
 {%- set usual_moment = "[0-9]{4}-[01][0-9]-[0-3][0-9]T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z" -%}
 
-{#- Milliseconds since 1970-01-01 of text that is a date, or a date and a time (UTC where no offset stands), with
-    a T or a blank between them; null for other text, and for a day that no calendar has. Not rounded.
-    By arithmetic: DuckDB's own reading drops offsets and rounds, which only text of the usual shape is safe from. -#}
+{#- Milliseconds since 1970-01-01 of a date or a timestamp in text (UTC unless it has an offset), with a T or a blank
+    before the time; null for other text and for dates that do not exist. Finer digits are cut off.
+    Computed by arithmetic, since DuckDB's parser drops offsets and rounds. Only text of the usual shape is safe from that. -#}
 {%- macro moment_ms(text) -%}
 case when regexp_full_match({{ text }}, '{{ usual_moment }}') and {{ text }} >= '0001'
 then epoch_ms(try_cast({{ text }} as timestamp))
@@ -37,33 +37,33 @@ end
 
 {%- set json_number = "^[ \\t\\n\\r]*-?(0|[1-9][0-9]{0,199})(\\.[0-9]{1,199})?([eE][+-]?[0-9]{1,2})?[ \\t\\n\\r]*$" -%}
 
-{#- Whether text is a number as JSON writes it, below 1e15, with at most two digits of exponent. -#}
+{#- Whether text is a JSON number below 1e15 whose exponent has at most two digits. -#}
 {%- macro is_number(text) -%}
 (regexp_matches({{ text }}, '{{ json_number }}') and abs(try_cast({{ text }} as double)) < 1e15)
 {%- endmacro -%}
-{#- The number that text is; anything where it is none. -#}
+{#- The number in a text; undefined where the text is not a number. -#}
 {%- macro number(text) -%} try_cast({{ text }} as double) {%- endmacro -%}
 
-{#- A number as a fraction in floating point: 0.4 is a decimal here, which counts otherwise. -#}
+{#- A number in floating point: a literal such as 0.4 is a decimal here, which rounds differently. -#}
 {%- macro real(number) -%} cast({{ number }} as double) {%- endmacro -%}
 
-{#- A fraction 0 to 1, null where the whole is 0. -#}
+{#- A fraction from 0 to 1; null where the whole is 0. -#}
 {%- macro ratio(part, whole) -%} cast({{ part }} as double) / nullif({{ whole }}, 0) {%- endmacro -%}
 
-{#- Whether a character of a range such as 2-9 is in a text. -#}
+{#- Whether text contains a character of a range such as 2-9. -#}
 {%- macro has_one_of(text, range) -%} regexp_matches({{ text }}, '[{{ range }}]') {%- endmacro -%}
 
-{#- Whether text has nothing but blanks, and whether blanks stand around it: nearly none does, which its ends tell. -#}
+{#- Whether text is empty or blank, and whether it starts or ends with a blank. Looking at the ends is faster than trim. -#}
 {%- macro is_blank(text) -%} (substr({{ text }}, 1, 1) in ('', ' ') and trim({{ text }}, ' ') = '') {%- endmacro -%}
 {%- macro has_blanks_around(text) -%} (starts_with({{ text }}, ' ') or ends_with({{ text }}, ' ')) {%- endmacro -%}
 
-{#- Text without the blanks around it: nearly none has any, and trim takes each apart into characters. -#}
+{#- Text without leading and trailing blanks. Few texts have any, and trim splits every text into characters. -#}
 {%- macro trimmed(text) -%} case when {{ has_blanks_around(text) }} then trim({{ text }}, ' ') else {{ text }} end {%- endmacro -%}
 
 {%- macro least(a, b) -%} least({{ a }}, {{ b }}) {%- endmacro -%}
 {%- macro greatest(a, b) -%} greatest({{ a }}, {{ b }}) {%- endmacro -%}
 
-{#- Whether two values differ, where null is a value like any other. -#}
+{#- Whether two values differ; two nulls are equal. -#}
 {%- macro differs(a, b) -%} {{ a }} is distinct from {{ b }} {%- endmacro -%}
 {%- macro joined(text) -%} string_agg({{ text }}, ', ' order by {{ text }}) {%- endmacro -%}
 
@@ -85,14 +85,13 @@ create table if not exists {{ name }} (
 );
 {%- endmacro -%}
 
-{#- A table of raw rows or a model's. It is read by columns: a key
-    would cost more than all else that is done with it. -#}
+{#- A raw or computed table. DuckDB scans columns: a primary key would cost more than all other work on the table. -#}
 {%- macro create_large_table(name, columns, key) -%} {{ create_log(name, columns, key) }} {%- endmacro -%}
 
-{#- A table that is filled and emptied by each run. -#}
+{#- A table that each run fills and empties. -#}
 {%- macro create_work_table(name, columns, key) -%} {{ create_log(name, columns, key) }} {%- endmacro -%}
 
-{#- A table that rows are only added to, and that may hold one twice. -#}
+{#- A table without a key, which may hold duplicates. -#}
 {%- macro create_log(name, columns, filled=()) -%}
 create table if not exists {{ name }} (
     {% for column, type in columns.items() %}
@@ -103,20 +102,20 @@ create table if not exists {{ name }} (
 
 {%- macro create_index(table, columns, is_unique=false) -%} {%- endmacro -%}
 
-{#- There are none. -#}
+{#- DuckDB has no indexes here. -#}
 {%- macro drop_index_to_fill(table, columns) -%}  {%- endmacro -%}
 
-{#- An index of raw rows by an id, which may be of any length. -#}
+{#- An index of raw rows by an id of any length. -#}
 {%- macro create_raw_index(table, column) -%} {%- endmacro -%}
 
-{#- Tables that runs keep for themselves have a schema of their own, which every connection looks into as well. -#}
+{#- Work tables have a schema of their own, which is on the search path of every connection. -#}
 {%- macro enter_work_schema() -%}
 create schema if not exists growth_work;
 set search_path = 'growth_work,main';
 {%- endmacro -%}
 {%- macro leave_work_schema() -%} set search_path = 'main,growth_work'; {%- endmacro -%}
 
-{#- What a table and its columns say, where every tool that lists them shows it. -#}
+{#- Comments on a table and its columns, which database tools show. -#}
 {%- macro describe(table) -%}
 comment on table {{ table.name }} is {{ table.sentence | text }};
 {% for name, column in table.columns.items() %}
@@ -127,39 +126,39 @@ comment on column {{ table.name }}.{{ name }} is {{ (column.sentence ~ ' [' ~ co
 
 {%- macro drop_view(name) -%} drop view if exists {{ name }}; {%- endmacro -%}
 
-{#- A table that lives as long as the connection does: what comes, and of it what a table loses and what it gains. -#}
+{#- A temporary table, which lasts as long as the connection. -#}
 {%- macro scratch(name, query) -%}
 create or replace temp table {{ name }} as
 {{ query }};
 {%- endmacro -%}
 
-{#- What a planner that counts rows has to know once a table has been filled. -#}
+{#- Statistics for the planner: DuckDB needs no refresh. -#}
 {%- macro count_rows(table) -%} {%- endmacro -%}
 
 {%- macro count_rows_if_many(table, added) -%} {%- endmacro -%}
 
-{#- Every row is read, whatever its place: to sort them would take longer than to read them does. -#}
+{#- The order in which rows are written. DuckDB scans all rows: sorting would cost more than it saves. -#}
 {%- macro in_order(key) -%} {%- endmacro -%}
 
 {%- set join = 'inner join' -%}
 
-{#- What keeps a query from being taken apart by the one around it: nothing is needed here. -#}
+{#- Keeps the planner from merging a subquery into the outer query: DuckDB needs nothing. -#}
 {%- set fence = '' -%}
 
-{#- How to join what is in scope with the rest, for the rest of the transaction: every row is read in any case. -#}
+{#- How the rest of the transaction joins the rows in scope: DuckDB scans all rows anyway. -#}
 {%- macro plan_for(scope, table) -%} {%- endmacro -%}
 {%- macro plan_for_all() -%} {%- endmacro -%}
 
-{#- A condition that holds for most rows, where a planner has no statistics of it. -#}
+{#- A condition that holds for most rows: only PostgreSQL needs a hint. -#}
 {%- macro likely(condition) -%} {{ condition }} {%- endmacro -%}
 
-{#- Rows that the table has not, by its key: the query is what is called with. -#}
+{#- Insert the rows of the caller's query whose keys are not in the table. -#}
 {%- macro insert_new(table, columns) -%}
 insert or ignore into {{ table }} ({{ columns | join(', ') }})
 {{ caller() | trim }};
 {%- endmacro -%}
 
-{#- The same into a large table, whose columns are its key: each comes once. -#}
+{#- The same for a large table whose columns are its key. The query must not repeat a row. -#}
 {%- macro insert_keys(table, columns) -%}
 insert into {{ table }} ({{ columns | join(', ') }})
 select given.{{ columns | join(', given.') }}
@@ -169,26 +168,26 @@ from (
 anti join {{ table }} using ({{ columns | join(', ') }});
 {%- endmacro -%}
 
-{#- What came or went, as often as it did: who reads it looks at each once, and to do so here as well would cost a pass. -#}
+{#- Record changed rows, duplicates included: readers remove these, and doing so here would cost another pass. -#}
 {%- macro insert_changes(table, columns, rows) -%}
 insert into {{ table }} ({{ columns | join(', ') }})
 select {{ columns | join(', ') }} from {{ rows }};
 {%- endmacro -%}
 
-{#- The same into one that is empty, each key once. -#}
+{#- Fill an empty table. The query must not repeat a key. -#}
 {%- macro fill_keys(table, columns) -%}
 insert into {{ table }} ({{ columns | join(', ') }})
 {{ caller() | trim }};
 {%- endmacro -%}
 
-{#- Transactions: the file belongs to one process at a time, which the connection waits for. ------------------------ -#}
+{#- Transactions: one process at a time owns the file, and a connection waits for it. ------------------------------- -#}
 
-{#- One that writes what is a task's own. -#}
+{#- A transaction that writes a task's own tables. -#}
 {%- macro begin() -%}
 begin transaction;
 {%- endmacro -%}
 
-{#- One beside which nobody else writes: landing, publishing, taking the warehouse. -#}
+{#- An exclusive transaction, for landing, publishing and acquiring the lease: it is the only writer. -#}
 {%- macro begin_alone() -%} {{ begin() }} {%- endmacro -%}
 
 {%- macro commit() -%}

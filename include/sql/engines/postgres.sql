@@ -1,12 +1,12 @@
-{#- PostgreSQL: the words in which it differs from other engines. Templates import this file as `db`. -#}
+{#- SQL that differs between engines: PostgreSQL. Templates import this file as `db`. -#}
 
 {#- Values ------------------------------------------------------------------------------------------------------ -#}
 
 {%- set moment = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\\.[0-9]+)?)?([ \\t\\n\\v\\f\\r]*([Zz]|[+-](0[0-9]|1[0-4]):[0-5][0-9]))?)?$" -%}
 
-{#- Milliseconds since 1970-01-01 of text that is a date, or a date and a time (UTC where no offset stands), with
-    a T or a blank between them; null for other text, and for a day that no calendar has. Not rounded.
-    By arithmetic: PostgreSQL's own reading rounds, depends on the session, and fails on a 30th of February. -#}
+{#- Milliseconds since 1970-01-01 of a date or a timestamp in text (UTC unless it has an offset), with a T or a blank
+    before the time; null for other text and for dates that do not exist. Finer digits are cut off.
+    Computed by arithmetic: PostgreSQL's parser rounds, depends on session settings and fails on a 30th of February. -#}
 {%- macro moment_ms(text) -%}
 case when {{ text }} ~ '{{ moment }}' and {{ text }} >= '0001'
 then case when substr({{ text }}, 9, 2) <= '28' or cast(substr({{ text }}, 9, 2) as integer)
@@ -27,7 +27,7 @@ end
 end
 {%- endmacro -%}
 
-{#- Division of whole numbers rounds towards 0: a million days more keep it below. -#}
+{#- Integer division rounds towards 0: adding a million days keeps the dividend positive. -#}
 {%- macro day_of_ms(ms) -%} (({{ ms }} + 86400000000000) / 86400000 - 1000000) {%- endmacro -%}
 {%- macro at_of_ms(ms) -%} to_char(to_timestamp({{ ms }} / 1000) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') {%- endmacro -%}
 {%- macro date_of_day(day) -%} to_char(date '1970-01-01' + cast({{ day }} as integer), 'YYYY-MM-DD') {%- endmacro -%}
@@ -36,35 +36,35 @@ end
 
 {%- set json_number = "^[ \\t\\n\\r]*-?(0|[1-9][0-9]{0,199})(\\.[0-9]{1,199})?([eE][+-]?[0-9]{1,2})?[ \\t\\n\\r]*$" -%}
 
-{#- Whether text is a number as JSON writes it, below 1e15, with at most two digits of exponent. -#}
+{#- Whether text is a JSON number below 1e15 whose exponent has at most two digits. -#}
 {%- macro is_number(text) -%}
 (case when {{ text }} ~ '{{ json_number }}' then abs(cast({{ text }} as double precision)) < 1e15 else false end)
 {%- endmacro -%}
-{#- The number that text is; null where it is none. -#}
+{#- The number in a text; null where the text is not a number. -#}
 {%- macro number(text) -%}
 case when {{ text }} ~ '{{ json_number }}' then cast({{ text }} as double precision) end
 {%- endmacro -%}
 
-{#- A number as a fraction in floating point: 0.4 is a decimal here, which counts otherwise. -#}
+{#- A number in floating point: a literal such as 0.4 is a decimal here, which rounds differently. -#}
 {%- macro real(number) -%} cast({{ number }} as double precision) {%- endmacro -%}
 
-{#- A fraction 0 to 1, null where the whole is 0. -#}
+{#- A fraction from 0 to 1; null where the whole is 0. -#}
 {%- macro ratio(part, whole) -%} cast({{ part }} as double precision) / nullif({{ whole }}, 0) {%- endmacro -%}
 
-{#- Whether a character of a range such as 2-9 is in a text. -#}
+{#- Whether text contains a character of a range such as 2-9. -#}
 {%- macro has_one_of(text, range) -%} {{ text }} ~ '[{{ range }}]' {%- endmacro -%}
 
-{#- Whether text has nothing but blanks, and whether blanks stand around it. -#}
+{#- Whether text is empty or blank, and whether it starts or ends with a blank. -#}
 {%- macro is_blank(text) -%} trim({{ text }}, ' ') = '' {%- endmacro -%}
 {%- macro has_blanks_around(text) -%} {{ text }} <> trim({{ text }}, ' ') {%- endmacro -%}
 
-{#- Text without the blanks around it. -#}
+{#- Text without leading and trailing blanks. -#}
 {%- macro trimmed(text) -%} trim({{ text }}, ' ') {%- endmacro -%}
 
 {%- macro least(a, b) -%} least({{ a }}, {{ b }}) {%- endmacro -%}
 {%- macro greatest(a, b) -%} greatest({{ a }}, {{ b }}) {%- endmacro -%}
 
-{#- Whether two values differ, where null is a value like any other. -#}
+{#- Whether two values differ; two nulls are equal. -#}
 {%- macro differs(a, b) -%} {{ a }} is distinct from {{ b }} {%- endmacro -%}
 {%- macro joined(text) -%} string_agg({{ text }}, ', ' order by {{ text }}) {%- endmacro -%}
 
@@ -74,7 +74,7 @@ cast(row_to_json((select j from (select {{ columns | join(', ') }}) as j)) as te
 
 {#- Tables ------------------------------------------------------------------------------------------------------ -#}
 
-{#- Text is ordered by its bytes, as elsewhere: the order of a language would pick other rows of those that tie. -#}
+{#- Text is ordered by bytes, as on the other engines: the collation of a language would break ties differently. -#}
 {%- set types = {'text': 'text collate "C"', 'integer': 'bigint', 'real': 'double precision'} -%}
 
 {%- macro create_table(name, columns, key) -%}
@@ -86,8 +86,8 @@ create table if not exists {{ name }} (
 );
 {%- endmacro -%}
 
-{#- Text that may be of any length, such as the id of an event: no key and no ordinary index holds what is longer than 2,700 bytes.
-    A hash index takes it, of one column, and for nothing but equality. -#}
+{#- Whether a column may hold text of any length, such as an event id. Primary keys and ordinary indexes reject text above
+    2,700 bytes. A hash index accepts it, but has one column and supports only equality. -#}
 {%- macro is_long(column) -%}
 {{ 'long' if column in ('row_key', 'event_id', 'subscription_id', 'link_id') or column.endswith(('_source', '_campaign', '_file')) }}
 {%- endmacro -%}
@@ -95,7 +95,7 @@ create table if not exists {{ name }} (
 {% for column in columns if not is_long(column) %}{{ ', ' if not loop.first }}{{ column }}{% endfor %}
 {%- endmacro -%}
 
-{#- A table of raw rows or a model's. Where its key may be long, each of its ids is found by itself. -#}
+{#- A raw or computed table. Where its key may be long, each id has an index and there is no primary key. -#}
 {%- macro create_large_table(name, columns, key) -%}
 {% if short(key).split(', ') == key | list %}
 {{ create_table(name, columns, key) }}
@@ -110,10 +110,10 @@ create table if not exists {{ name }} (
 {% endif %}
 {%- endmacro -%}
 
-{#- A table that is filled and emptied by each run, and read as a whole. -#}
+{#- A table that each run fills, reads as a whole and empties. -#}
 {%- macro create_work_table(name, columns, key) -%} {{ create_log(name, columns, key) }} {%- endmacro -%}
 
-{#- A table that rows are only added to, and that may hold one twice. -#}
+{#- A table without a key, which may hold duplicates. -#}
 {%- macro create_log(name, columns, filled=()) -%}
 create table if not exists {{ name }} (
     {% for column, type in columns.items() %}
@@ -122,7 +122,7 @@ create table if not exists {{ name }} (
 );
 {%- endmacro -%}
 
-{#- Where it may be long, that no row is there twice is not asked for: a run has the warehouse for itself, checks tell. -#}
+{#- A long column gets a hash index, which cannot be unique: only one run writes at a time, and checks find duplicates. -#}
 {%- macro create_index(table, columns, is_unique=false) -%}
 {% if is_long(columns[0]) %}
 create index if not exists {{ table }}_{{ columns[0] }} on {{ table }} using hash ({{ columns[0] }});
@@ -131,16 +131,16 @@ create {{ 'unique ' if is_unique }}index if not exists {{ table }}_{{ short(colu
 {% endif %}
 {%- endmacro -%}
 
-{#- An index of a table that is filled anew stays: without it readers would wait, with it each row takes longer. -#}
+{#- The index of a refilled table stays: inserts take longer, but readers do not wait. -#}
 {%- macro drop_index_to_fill(table, columns) -%}  {%- endmacro -%}
 
-{#- An index of raw rows by an id, of any kind and length: what is wrong with it is said later. -#}
+{#- An index of raw rows by an id of any length: staging validates ids later. -#}
 {%- macro create_raw_index(table, column) -%}
 create index if not exists {{ table }}_{{ column }} on {{ table }} using hash ({{ column }});
 {%- endmacro -%}
 
-{#- Tables that runs keep for themselves have a schema of their own, <schema>_work, which every connection looks into as
-    well (growth.engines.postgres). -#}
+{#- Work tables have a schema of their own, <schema>_work, which is on the search path of every connection
+    (growth.engines.postgres). -#}
 {%- macro enter_work_schema() -%}
 select set_config('search_path', split_part(current_setting('search_path'), ',', 2) || ',' || split_part(current_setting('search_path'), ',', 1), true);
 {%- endmacro -%}
@@ -148,7 +148,7 @@ select set_config('search_path', split_part(current_setting('search_path'), ',',
 select set_config('search_path', split_part(current_setting('search_path'), ',', 2) || ',' || split_part(current_setting('search_path'), ',', 1), true);
 {%- endmacro -%}
 
-{#- What a table and its columns say, where every tool that lists them shows it. -#}
+{#- Comments on a table and its columns, which database tools show. -#}
 {%- macro describe(table) -%}
 comment on table {{ table.name }} is {{ table.sentence | text }};
 {% for name, column in table.columns.items() %}
@@ -157,10 +157,10 @@ comment on column {{ table.name }}.{{ name }} is {{ (column.sentence ~ ' [' ~ co
 {%- endmacro -%}
 
 
-{#- With the views that read it: all are made anew together. -#}
+{#- Drops the views that read it as well: all are created again together. -#}
 {%- macro drop_view(name) -%} drop view if exists {{ name }} cascade; {%- endmacro -%}
 
-{#- A table that lives as long as the connection does: what comes, and of it what a table loses and what it gains. -#}
+{#- A temporary table, which lasts as long as the connection. -#}
 {%- macro scratch(name, query) -%}
 drop table if exists pg_temp.{{ name }};
 create temp table {{ name }} as
@@ -168,10 +168,10 @@ create temp table {{ name }} as
 analyze {{ name }};
 {%- endmacro -%}
 
-{#- What a planner that counts rows has to know once a table has been filled. -#}
+{#- Refresh the planner's statistics of a table that has been filled. -#}
 {%- macro count_rows(table) -%} analyze {{ table }}; {%- endmacro -%}
 
-{#- The same for a table that has changed by a good part of it: no run waits for autovacuum. -#}
+{#- The same for a table of which more than a tenth is new: a run cannot wait for autovacuum. -#}
 {%- macro count_rows_if_many(table, added) -%}
 do $$ begin
 if (select count(*) from {{ added }})
@@ -179,17 +179,16 @@ if (select count(*) from {{ added }})
 then analyze {{ table }}; end if; end $$;
 {%- endmacro -%}
 
-{#- Rows that are read together are written beside each other. -#}
+{#- The order in which rows are written, so that rows that are read together are stored together. -#}
 {%- macro in_order(key) -%} order by {{ key | join(', ') }} {%- endmacro -%}
 
 {%- set join = 'inner join' -%}
 
-{#- What keeps a query from being taken apart by the one around it: each mention of a column would compute it again. -#}
+{#- Keeps the planner from merging a subquery into the outer query, where each mention of a column would compute it again. -#}
 {%- set fence = '\noffset 0' -%}
 
-{#- How to join what is in scope with the rest, for the rest of the transaction: where most of a table is in scope, no
-    row is looked up by itself. The planner takes two columns that name a row together for two that have nothing to do
-    with each other, and the rows that it finds for far fewer than there are. -#}
+{#- How the rest of the transaction joins the rows in scope: without nested loops where a large part of a table is in scope.
+    The planner takes the columns of a key for independent ones and so expects far fewer rows than there are. -#}
 {%- macro plan_for(scope, table) -%}
 select set_config('enable_nestloop', 'off', true)
 from pg_class
@@ -202,18 +201,18 @@ where oid = cast('{{ table }}' as regclass)
 set local enable_nestloop = off;
 {%- endmacro -%}
 
-{#- A condition that holds for most rows. Of what it has no statistics of, PostgreSQL takes one row in 200 to be so,
-    several times over a single one, which it would read a whole table beside again and again. -#}
+{#- A condition that holds for most rows. Without statistics PostgreSQL expects one row in 200 to meet it, and after
+    several such conditions a single row, for which it would plan nested loops over whole tables. -#}
 {%- macro likely(condition) -%} case when {{ condition }} then 1 else 0 end <> 0 {%- endmacro -%}
 
-{#- Rows that the table has not, by its key: the query is what is called with. -#}
+{#- Insert the rows of the caller's query whose keys are not in the table. -#}
 {%- macro insert_new(table, columns) -%}
 insert into {{ table }} ({{ columns | join(', ') }})
 {{ caller() | trim }}
 on conflict do nothing;
 {%- endmacro -%}
 
-{#- The same into a large table, whose columns are its key: each comes once. -#}
+{#- The same for a large table whose columns are its key. The query must not repeat a row. -#}
 {%- macro insert_keys(table, columns) -%}
 insert into {{ table }} ({{ columns | join(', ') }})
 select {{ columns | join(', ') }} from (
@@ -223,14 +222,14 @@ except
 select {{ columns | join(', ') }} from {{ table }};
 {%- endmacro -%}
 
-{#- The same of what came or went. -#}
+{#- Record changed rows, each once. -#}
 {%- macro insert_changes(table, columns, rows) -%}
 {% call insert_keys(table, columns) %}
 select distinct {{ columns | join(', ') }} from {{ rows }}
 {% endcall %}
 {%- endmacro -%}
 
-{#- The same into one that is empty, each key once. -#}
+{#- Fill an empty table. The query must not repeat a key. -#}
 {%- macro fill_keys(table, columns) -%}
 insert into {{ table }} ({{ columns | join(', ') }})
 {{ caller() | trim }};
@@ -238,15 +237,14 @@ insert into {{ table }} ({{ columns | join(', ') }})
 
 {#- Transactions ------------------------------------------------------------------------------------------------ -#}
 
-{#- One that writes what is a task's own. Several of one run may be at work at once; nobody takes the warehouse, lands
-    or publishes beside them. -#}
+{#- A transaction that writes a task's own tables. Several may run at once, but not beside an exclusive one. -#}
 {%- macro begin() -%}
 begin;
 set local lock_timeout = '60s';
 select pg_advisory_xact_lock_shared(hashtext(current_schema()));
 {%- endmacro -%}
 
-{#- One beside which nobody else writes: landing, publishing, taking the warehouse. -#}
+{#- An exclusive transaction, for landing, publishing and acquiring the lease: it is the only writer. -#}
 {%- macro begin_alone() -%}
 begin;
 set local lock_timeout = '60s';

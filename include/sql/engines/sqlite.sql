@@ -1,9 +1,9 @@
-{#- SQLite: the words in which it differs from other engines. Templates import this file as `db`. -#}
+{#- SQL that differs between engines: SQLite. Templates import this file as `db`. -#}
 
 {#- Values ------------------------------------------------------------------------------------------------------ -#}
 
-{#- Milliseconds since 1970-01-01 of text that is a date, or a date and a time (UTC where no offset stands), with
-    a T or a blank between them; null for other text, and for a day that no calendar has. Not rounded. -#}
+{#- Milliseconds since 1970-01-01 of a date or a timestamp in text (UTC unless it has an offset), with a T or a blank
+    before the time; null for other text and for dates that do not exist. Finer digits are cut off. -#}
 {%- macro moment_ms(text) -%}
 case when {{ text }} glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9]*[0-9Zz]'
         and (length({{ text }}) = 10 or (substr({{ text }}, 11, 1) in ('T', ' ') and substr({{ text }}, 12, 2) < '24'))
@@ -12,7 +12,7 @@ case when {{ text }} glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9]*[0-9Zz]'
     then cast(round((julianday({{ to_the_ms(text) }}) - 2440587.5) * 86400000) as integer)
 end
 {%- endmacro -%}
-{#- SQLite rounds to the millisecond, which may be the next day's: what is finer is cut off before. -#}
+{#- SQLite rounds to the millisecond, which can reach the next day: finer digits are cut off first. -#}
 {%- macro to_the_ms(text) -%}
 case when substr({{ text }}, 20, 1) = '.' and substr({{ text }}, 24, 1) glob '[0-9]'
     then substr({{ text }}, 1, 23) || ltrim(substr({{ text }}, 24), '0123456789') else {{ text }} end
@@ -24,34 +24,34 @@ case when substr({{ text }}, 20, 1) = '.' and substr({{ text }}, 24, 1) glob '[0
 {%- macro month_of_day(day) -%} strftime('%Y-%m-01', ({{ day }}) * 86400, 'unixepoch') {%- endmacro -%}
 {%- macro day_of_date(date) -%} cast(julianday({{ date }}) - 2440587.5 as integer) {%- endmacro -%}
 
-{#- Whether text is a number as JSON writes it, below 1e15, with at most two digits of exponent. -#}
+{#- Whether text is a JSON number below 1e15 whose exponent has at most two digits. -#}
 {%- macro is_number(text) -%}
 (json_valid({{ text }}) and json_type({{ text }}) in ('integer', 'real') and abs(cast({{ text }} as real)) < 1e15
     and {{ text }} not glob '*[eE]*[0-9][0-9][0-9]*')
 {%- endmacro -%}
-{#- The number that text is; anything where it is none. -#}
+{#- The number in a text; undefined where the text is not a number. -#}
 {%- macro number(text) -%} cast({{ text }} as real) {%- endmacro -%}
 
-{#- A number as a fraction in floating point: elsewhere 0.4 is a decimal, which counts otherwise. -#}
+{#- A number in floating point: on other engines a literal such as 0.4 is a decimal, which rounds differently. -#}
 {%- macro real(number) -%} {{ number }} {%- endmacro -%}
 
-{#- A fraction 0 to 1, null where the whole is 0. -#}
+{#- A fraction from 0 to 1; null where the whole is 0. -#}
 {%- macro ratio(part, whole) -%} 1.0 * {{ part }} / nullif({{ whole }}, 0) {%- endmacro -%}
 
-{#- Whether a character of a range such as 2-9 is in a text. -#}
+{#- Whether text contains a character of a range such as 2-9. -#}
 {%- macro has_one_of(text, range) -%} {{ text }} glob '*[{{ range }}]*' {%- endmacro -%}
 
-{#- Whether text has nothing but blanks, and whether blanks stand around it. -#}
+{#- Whether text is empty or blank, and whether it starts or ends with a blank. -#}
 {%- macro is_blank(text) -%} trim({{ text }}, ' ') = '' {%- endmacro -%}
 {%- macro has_blanks_around(text) -%} {{ text }} <> trim({{ text }}, ' ') {%- endmacro -%}
 
-{#- Text without the blanks around it. -#}
+{#- Text without leading and trailing blanks. -#}
 {%- macro trimmed(text) -%} trim({{ text }}, ' ') {%- endmacro -%}
 
 {%- macro least(a, b) -%} min({{ a }}, {{ b }}) {%- endmacro -%}
 {%- macro greatest(a, b) -%} max({{ a }}, {{ b }}) {%- endmacro -%}
 
-{#- Whether two values differ, where null is a value like any other. -#}
+{#- Whether two values differ; two nulls are equal. -#}
 {%- macro differs(a, b) -%} {{ a }} is not {{ b }} {%- endmacro -%}
 {%- macro joined(text) -%} group_concat({{ text }}, ', ') {%- endmacro -%}
 
@@ -73,13 +73,13 @@ create table if not exists {{ name }} (
 ) without rowid;
 {%- endmacro -%}
 
-{#- A table of raw rows or a model's. -#}
+{#- A raw or computed table. -#}
 {%- macro create_large_table(name, columns, key) -%} {{ create_table(name, columns, key) }} {%- endmacro -%}
 
-{#- A table that is filled and emptied by each run. -#}
+{#- A table that each run fills and empties. -#}
 {%- macro create_work_table(name, columns, key) -%} {{ create_table(name, columns, key) }} {%- endmacro -%}
 
-{#- A table that rows are only added to, and that may hold one twice. -#}
+{#- A table without a key, which may hold duplicates. -#}
 {%- macro create_log(name, columns) -%}
 create table if not exists {{ name }} (
     {% for column, type in columns.items() %}
@@ -92,84 +92,84 @@ create table if not exists {{ name }} (
 create {{ 'unique ' if is_unique }}index if not exists {{ table }}_{{ columns | join('_') }} on {{ table }} ({{ columns | join(', ') }});
 {%- endmacro -%}
 
-{#- An index of a table that is filled anew: made afterwards it is sorted once, instead of being searched for each row. -#}
+{#- Drop an index before its table is refilled: creating it afterwards sorts once, instead of searching it for each row. -#}
 {%- macro drop_index_to_fill(table, columns) -%} drop index if exists {{ table }}_{{ columns | join('_') }}; {%- endmacro -%}
 
-{#- An index of raw rows by an id, which may be of any length. -#}
+{#- An index of raw rows by an id of any length. -#}
 {%- macro create_raw_index(table, column) -%} {{ create_index(table, [column]) }} {%- endmacro -%}
 
-{#- Tables that runs keep for themselves: their names begin with work_. -#}
+{#- Work tables have names that begin with work_. -#}
 {%- macro enter_work_schema() -%} {%- endmacro -%}
 {%- macro leave_work_schema() -%} {%- endmacro -%}
 
-{#- What a table and its columns say. SQLite has no place for it. -#}
+{#- Comments on a table and its columns: SQLite has none. -#}
 {%- macro describe(table) -%} {%- endmacro -%}
 
 
 {%- macro drop_view(name) -%} drop view if exists {{ name }}; {%- endmacro -%}
 
-{#- A table that lives as long as the connection does: what comes, and of it what a table loses and what it gains. -#}
+{#- A temporary table, which lasts as long as the connection. -#}
 {%- macro scratch(name, query) -%}
 drop table if exists temp.{{ name }};
 create temp table {{ name }} as
 {{ query }};
 {%- endmacro -%}
 
-{#- What a planner that counts rows has to know once a table has been filled. -#}
+{#- Statistics for the planner: SQLite needs no refresh. -#}
 {%- macro count_rows(table) -%} {%- endmacro -%}
 
 {%- macro count_rows_if_many(table, added) -%} {%- endmacro -%}
 
-{#- Rows beside each other in a table are written beside each other. -#}
+{#- The order in which rows are written: the order of the table. -#}
 {%- macro in_order(key) -%} order by {{ key | join(', ') }} {%- endmacro -%}
 
-{#- A join that reads its left side first: the small one stands there. Other engines find that out by themselves. -#}
+{#- A join that reads its left side first: queries put the small table there. Other planners choose by themselves. -#}
 {%- set join = 'cross join' -%}
 
-{#- What keeps a query from being taken apart by the one around it: each mention of a column would compute it again. -#}
+{#- Keeps the planner from merging a subquery into the outer query, where each mention of a column would compute it again. -#}
 {%- set fence = '\nlimit -1' -%}
 
-{#- How to join what is in scope with the rest, for the rest of the transaction: here it is always the small one first. -#}
+{#- How the rest of the transaction joins the rows in scope: SQLite always reads the small left side first. -#}
 {%- macro plan_for(scope, table) -%} {%- endmacro -%}
 {%- macro plan_for_all() -%} {%- endmacro -%}
 
-{#- A condition that holds for most rows, where a planner has no statistics of it. -#}
+{#- A condition that holds for most rows: only PostgreSQL needs a hint. -#}
 {%- macro likely(condition) -%} {{ condition }} {%- endmacro -%}
 
-{#- Rows that the table has not, by its key: the query is what is called with. -#}
+{#- Insert the rows of the caller's query whose keys are not in the table. -#}
 {%- macro insert_new(table, columns) -%}
 insert or ignore into {{ table }} ({{ columns | join(', ') }})
 {{ caller() | trim }};
 {%- endmacro -%}
 
-{#- The same into a large table, whose columns are its key: each comes once. -#}
+{#- The same for a large table whose columns are its key. The query must not repeat a row. -#}
 {%- macro insert_keys(table, columns) -%}
 insert or ignore into {{ table }} ({{ columns | join(', ') }})
 {{ caller() | trim }};
 {%- endmacro -%}
 
-{#- The same of what came or went. -#}
+{#- Record changed rows, each once. -#}
 {%- macro insert_changes(table, columns, rows) -%}
 {% call insert_keys(table, columns) %}
 select distinct {{ columns | join(', ') }} from {{ rows }}
 {% endcall %}
 {%- endmacro -%}
 
-{#- The same into one that is empty, each key once. -#}
+{#- Fill an empty table. The query must not repeat a key. -#}
 {%- macro fill_keys(table, columns) -%}
 insert into {{ table }} ({{ columns | join(', ') }})
 {{ caller() | trim }};
 {%- endmacro -%}
 
-{#- Transactions: one writer at a time, who waits up to a minute for the one before; readers are never blocked. ---- -#}
+{#- Transactions: one writer at a time, which waits up to a minute for the previous one; readers never wait. ------ -#}
 
-{#- One that writes what is a task's own. -#}
+{#- A transaction that writes a task's own tables. -#}
 {%- macro begin() -%}
 pragma busy_timeout = 60000;
 begin immediate;
 {%- endmacro -%}
 
-{#- One beside which nobody else writes: landing, publishing, taking the warehouse. -#}
+{#- An exclusive transaction, for landing, publishing and acquiring the lease: it is the only writer. -#}
 {%- macro begin_alone() -%} {{ begin() }} {%- endmacro -%}
 
 {%- macro commit() -%}

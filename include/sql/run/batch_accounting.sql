@@ -8,7 +8,7 @@ select
     b.rows_landed,
     (select count(*) from {{ staged }} as s where s.batch_date = b.batch_date) as rows_staged,
     (
-        -- Another row of the same id counts, and this one is not rejected.
+        -- A duplicate is not rejected, and another row of its id counts.
         select count(*)
         from {{ raw }} as t
         {% if raw == 'raw_users' %}

@@ -1,2 +1,2 @@
--- Links belong to their batch.
+-- All links of the batches in scope.
 select batch_date from {{ words.batches() }}

@@ -1,9 +1,9 @@
--- An id is looked at again when a link of it came or went,
+-- An id is recomputed when one of its links is added or removed,
 with recursive linked as (
     select id from {{ words.changed('int_id_links') }}
     {% if definitions.identity.anonymous_rows == 'components' %}
     union
-    -- when it had the same person as such an id: a device that is shared now unites them no longer,
+    -- when it had the same person as such an id, since a device that too many users share no longer unites them,
     select o.id
     from {{ words.changed('int_id_links') }} as c
     inner join int_identities as i on c.id = i.id
@@ -15,7 +15,7 @@ with recursive linked as (
     {% endif %}
 ),
 
--- or when it is linked with one that is; a device also when a user is who was seen on it.
+-- or when it is linked to a recomputed id, or is a device on which a recomputed user was seen.
 touched (id) as (
     select id from linked
     union

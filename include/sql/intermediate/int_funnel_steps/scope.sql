@@ -1,10 +1,10 @@
--- A person's steps are found again when an event that a step looks at came, went or changed,
+-- A person's steps are recomputed when an event that a step uses,
 select user_id
 from {{ words.changed('stg_events') }}
 where event_type in ({{ words.funnel_event_types() }})
 union
--- or the user's own row,
+-- the person's user row
 select user_id from {{ words.changed('stg_users') }}
 union
--- or a subscription of theirs.
+-- or one of their subscriptions is added, removed or changed.
 select user_id from {{ words.changed('stg_subscriptions') }}

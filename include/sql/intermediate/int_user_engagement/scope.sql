@@ -1,16 +1,16 @@
--- A user's day is counted again when a meaningful event of it came, went or changed,
+-- A user's day is recomputed when one of its meaningful events is added, removed or changed,
 with changed_days as (
     select user_id, event_day as activity_day
     from {{ words.changed('stg_events') }}
     where event_type in ({{ definitions.active.meaningful_events | values }})
     union
-    -- or when the user did: activity counts from the signup on, in the cohort of its month.
+    -- or when the user's row is, since activity counts from the signup on and belongs to the cohort of the signup month,
     select user_id, event_day
     from stg_events
     where is_meaningful = 1 and user_id in (select user_id from {{ words.changed('stg_users') }})
 ),
 
--- then also the next active day, which says how long ago the last one was,
+-- together with the user's next active day, which holds the number of days since this one,
 next_days as (
     select d.user_id, min(e.event_day) as activity_day
     from changed_days as d
@@ -25,7 +25,7 @@ select user_id, activity_day from changed_days
 union
 select user_id, activity_day from next_days
 union
--- and the later days of the month: on one of them a feature is used first.
+-- and with later days of the month, on one of which a feature may now be new.
 select e.user_id, e.event_day
 from {{ words.changed('stg_events') }} as c
 inner join stg_events as e

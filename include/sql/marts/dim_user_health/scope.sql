@@ -1,4 +1,4 @@
--- A user is scored again when they came, went or changed, or a day, a feature or a subscription of theirs did,
+-- A user is recomputed when their row, an active day, a used feature or a subscription of theirs is added, removed or changed,
 {% set h = definitions.health %}
 with touched as (
     select user_id from {{ words.changed('stg_users') }}
@@ -10,9 +10,9 @@ with touched as (
     select user_id from {{ words.changed('stg_subscriptions') }}
 ),
 
--- and, when the as-of day moves on, whoever was active in the days that it leaves or enters,
+-- or, when the as-of day advances, if they were active on a day that leaves or enters the window,
 moving as (
-    -- Of the days of a user the first one is enough: they had been away since before.
+    -- The first such day of each user is enough: the previous active day lies before these days.
     select e.user_id
     from run_state as r
     inner join int_user_engagement as e
@@ -21,7 +21,7 @@ moving as (
         and (e.days_since_active >= {{ words.lookback_days() }} or e.activity_day - e.days_since_active <= r.published_day - {{ h.window_days }})
 ),
 
--- whose subscription begins or ends in between,
+-- if a subscription of theirs starts or ends between the two as-of days,
 subscribing as (
     select s.user_id
     from run_state as r
@@ -32,7 +32,7 @@ subscribing as (
     inner join stg_subscriptions as s on s.end_day > r.published_day and s.end_day <= r.as_of_day
 ),
 
--- or whose first days are over.
+-- or if their first days after the signup are over.
 settling as (
     select u.user_id
     from run_state as r

@@ -1,10 +1,10 @@
--- A month is counted again when the steps of anybody in it came, went or changed,
+-- A month is recomputed when the steps of one of its people are added, removed or changed,
 select cohort_month from {{ words.changed('int_funnel_steps') }}
 union
--- when it is the month of a batch of the run,
+-- when it is the month of a batch in scope,
 select {{ db.month_of_day(db.day_of_date('batch_date')) }} from {{ words.batches() }}
 union
--- or when it matures between the as-of day that people see and the new one.
+-- or when it matures between the published as-of day and the new one.
 select m.month
 from run_state as r
 inner join calendar_months as m

@@ -1,7 +1,7 @@
--- A month is counted again when the steps of anybody in it came, went or changed,
+-- A month is recomputed when the steps of one of its people are added, removed or changed,
 select cohort_month from {{ words.changed('int_funnel_steps') }}
 union
--- or when it matures between the as-of day that people see and the new one.
+-- or when it matures between the published as-of day and the new one.
 select m.month
 from run_state as r
 inner join calendar_months as m

@@ -1,2 +1,2 @@
--- Rejects belong to their batch.
+-- All rejects of the batches in scope.
 select batch_date from {{ words.batches() }}

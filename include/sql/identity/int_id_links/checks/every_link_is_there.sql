@@ -1,4 +1,4 @@
--- Every link that counts is there, and what a batch says of two ids stands there for each of them.
+-- Every accepted link is present, and each link of a batch is recorded from both of its ids.
 with arrived_links as (
     select r.*
     from {{ words.of_batches('raw_links', 'r') }}

@@ -1,4 +1,4 @@
--- The times of the people behind an id follow each other, and a user id has one person for all times.
+-- The periods of the people of an id do not overlap, and a user id has one person for all time.
 select i.id, i.from_ms, i.until_ms, i.person_id
 from {{ words.in_scope('int_identities', 'i', ['id']) }}
 left join int_identities as o on i.id = o.id and i.from_ms < o.from_ms

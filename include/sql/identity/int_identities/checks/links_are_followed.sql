@@ -1,4 +1,4 @@
--- Two user ids that a link makes one have one person, and a device that a few were seen on has one at any time.
+-- Two user ids that are linked have the same person, and a device has a person unless too many users share it.
 select l.id, l.other_id
 from {{ words.of_batches('int_id_links', 'l') }}
 left join int_identities as i on l.id = i.id

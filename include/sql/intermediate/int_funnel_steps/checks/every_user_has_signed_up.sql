@@ -1,4 +1,4 @@
--- Every user of staging is in the funnel, with a signup.
+-- Every user in staging has a signup in the funnel.
 select u.user_id, u.signup_date
 from {{ words.in_scope('stg_users', 'u', ['user_id'], of='int_funnel_steps') }}
 left join int_funnel_steps as p on u.user_id = p.user_id

@@ -1,4 +1,4 @@
--- Nobody reaches a step without the one before, or earlier than it.
+-- A person reaches each step at or after the step before it.
 select p.user_id{% for step in definitions.funnel.steps %}, p.{{ step.name }}_at{% endfor %}
 
 from {{ words.in_scope('int_funnel_steps', 'p', ['user_id']) }}

@@ -1,4 +1,4 @@
--- An active day belongs to a user, to the cohort of their signup, and is not before it.
+-- An active day belongs to a user and to the cohort of their signup month, and is not before the signup.
 select e.user_id, e.activity_date, u.signup_date, e.cohort_month
 from {{ words.in_scope('int_user_engagement', 'e', ['user_id', 'activity_day']) }}
 left join stg_users as u on e.user_id = u.user_id

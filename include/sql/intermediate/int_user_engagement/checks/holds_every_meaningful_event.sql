@@ -1,4 +1,4 @@
--- The events of a user's active day are the meaningful ones in staging, where it is not before their signup.
+-- A user's active day counts every meaningful event of that day in staging, from the signup day on.
 with staged as (
     select e.user_id, e.event_day as activity_day, count(*) as events
     from {{ words.in_scope('stg_events', 'e', {'user_id': 'user_id', 'activity_day': 'event_day'}, of='int_user_engagement') }}

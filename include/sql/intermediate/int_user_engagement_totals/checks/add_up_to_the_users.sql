@@ -1,4 +1,4 @@
--- The users of a day are those who were active on it, and so are their new features.
+-- The users and new features of a day add up to those of the users who were active on it.
 with days as (
     select activity_day from {{ words.scope('int_user_engagement_totals') }}
     union
@@ -6,7 +6,7 @@ with days as (
 ),
 
 counted as (
-    -- Day by day: there are few of them, which a planner cannot know.
+    -- One subquery for each day: there are few days, which the planner cannot know.
     select
         d.activity_day,
         (select count(*) from int_user_engagement as e where e.activity_day = d.activity_day) as users_counted,

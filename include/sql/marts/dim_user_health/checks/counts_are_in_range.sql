@@ -1,4 +1,4 @@
--- Active days fit into their window, features into the dictionary, and nobody is active after the as-of day.
+-- Active days fit into the window, features into the dictionary, and no activity is after the as-of day.
 {% set days = 'active_days_' ~ definitions.health.window_days ~ 'd' %}
 select h.user_id, h.{{ days }}, h.features_used, h.last_active_date, r.as_of_date
 from work_building__dim_user_health as h

@@ -1,7 +1,7 @@
--- There are as many rows as users in staging, and every user in scope has one.
+-- The table has as many rows as staging has users, and every user in scope has a row.
 select null as user_id, scored.users as users_scored, staged.users as users_staged
 from (
-    -- The rows that stay are counted as all of them without those in scope: to look each up would cost more.
+    -- Rows out of scope are counted as all rows minus those in scope: looking each one up would cost more.
     select sum(users) as users
     from (
         select count(*) as users from work_building__dim_user_health

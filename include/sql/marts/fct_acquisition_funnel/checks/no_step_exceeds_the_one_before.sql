@@ -1,4 +1,4 @@
--- A funnel narrows: no step has more people than the one before.
+-- No step has more people than the step before it.
 select cohort_month{% for step in definitions.funnel.steps %}, {{ step.people }}{% endfor %}
 
 from work_building__fct_acquisition_funnel

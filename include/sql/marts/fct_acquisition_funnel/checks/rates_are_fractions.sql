@@ -1,4 +1,4 @@
--- A rate is a share of the step before, 0 to 1, and null only where nobody was there.
+-- Every rate is a share of the step before, from 0 to 1, and is null only where that step has no people.
 {% for step in definitions.funnel.steps[1:] %}
 {% set before = definitions.funnel.steps[loop.index0] %}
 {% set rate = before.noun ~ '_to_' ~ step.noun ~ '_rate' %}

@@ -1,4 +1,4 @@
--- The channels of a month add up to its funnel, at every step.
+-- The channels of a month add up to its funnel at every step.
 select t.cohort_month{% for step in definitions.funnel.steps %}, t.{{ step.people }}, sum(c.{{ step.people }}) as {{ step.people }}_of_channels{% endfor %}
 
 from work_building__fct_acquisition_funnel as t

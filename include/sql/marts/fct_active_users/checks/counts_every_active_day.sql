@@ -1,4 +1,4 @@
--- The users of a day are those whom the totals of int_user_engagement have on it.
+-- The daily active users of a day are the users that int_user_engagement_totals has on it.
 with days as (
     select activity_date from work_scope__fct_active_users
     union

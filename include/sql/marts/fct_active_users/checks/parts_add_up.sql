@@ -1,4 +1,4 @@
--- Those active in a month are new, retained or returned, and those of a day are among those of a week and of a month.
+-- New, retained and resurrected users add up to the monthly users, and no shorter period has more users than a longer one.
 select *
 from work_building__fct_active_users
 where new_users + retained_users + resurrected_users <> monthly_active_users

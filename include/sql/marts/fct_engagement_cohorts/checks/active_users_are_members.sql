@@ -1,4 +1,4 @@
--- No cell has more active users than members, more days than there were, or a rate beyond 0 to 1.
+-- No cell has more active users than members, more active days than observed days, or a rate outside 0 to 1.
 select cohort_month, activity_month, cohort_size, active_users, active_user_days, days_observed, retention_rate, stickiness
 from work_building__fct_engagement_cohorts
 where active_users > cohort_size

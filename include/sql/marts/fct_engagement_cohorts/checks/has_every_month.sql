@@ -1,4 +1,4 @@
--- A cohort has a cell for each month that it has lived, and one size in all of them.
+-- Every cohort has one cell for each month from its signup month to the as-of month, with the same size in all of them.
 select c.cohort_month, count(*) as months, max(c.months_since_signup) as last_month, min(c.cohort_size) as smallest,
     max(c.cohort_size) as largest
 from {{ next_rows('fct_engagement_cohorts') }} as c

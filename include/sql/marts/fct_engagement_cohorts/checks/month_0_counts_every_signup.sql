@@ -1,6 +1,6 @@
--- The size of a cohort in its month 0 is the number of users who signed up in that month.
+-- The size of a cohort in month 0 is the number of users who signed up in that month.
 with cohorts as (
-    -- Those that may have changed since people read them.
+    -- Cohorts that may differ from the published ones.
     select cohort_month from work_building__fct_engagement_cohorts where months_since_signup = 0
     union
     select signup_month from {{ words.changed('stg_users') }}

@@ -1,4 +1,4 @@
--- The cohorts together are the users in staging.
+-- The sizes of all cohorts add up to the users in staging.
 select counted.users as users_counted, staged.users - later.users as users_staged
 from (
     select coalesce(sum(cohort_size), 0) as users from {{ next_rows('fct_engagement_cohorts') }} as n where months_since_signup = 0

@@ -1,5 +1,5 @@
--- Rows landed are rows staged, duplicates and rejects, in each batch of each table.
-{# What batch_accounting says of every batch, of those of the run alone: engines that read by columns count all of them there. #}
+-- In each batch of each table, the rows landed are the rows staged plus duplicates plus rejects.
+{# The counts of the view batch_accounting for the batches in scope: a column store would compute the whole view. #}
 with links as (
     select t.batch_date, t.reject_reason
     from (
@@ -12,7 +12,7 @@ counted as (
     select '{{ raw }}' as table_name, s.batch_date, 1 as is_staged, 0 as is_duplicate, 0 as is_rejected
     from {{ words.of_batches(staged, 's') }}
     union all
-    -- Another row of the same id counts, and this one is no reject.
+    -- A duplicate is not rejected, and another row of its id counts.
     select '{{ raw }}', t.batch_date, 0, 1, 0
     from {{ words.of_batches(raw, 't') }}
     {% if raw == 'raw_users' %}

@@ -1,4 +1,4 @@
--- Who was active has a user row; it may still arrive.
+-- Every active user has a user row, which may arrive late.
 -- severity: warn
 select e.user_id, min(e.event_date) as first_event_date, count(*) as events
 from {{ words.in_scope('stg_events', 'e', ['event_id']) }}

@@ -1,4 +1,4 @@
--- No event lies before the earliest date of the dictionary, or after its row arrived.
+-- No event is before the earliest date of the dictionary or after the arrival of its row.
 select e.event_id, e.event_date, e.batch_date
 from {{ words.in_scope('stg_events', 'e', ['event_id']) }}
 where e.event_day < {{ day(definitions.quality.earliest_date) }}

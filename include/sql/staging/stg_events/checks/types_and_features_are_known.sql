@@ -1,4 +1,4 @@
--- Every event type and feature stands in the dictionary.
+-- Every event type and feature is in the dictionary.
 select e.event_id, e.event_type, e.feature_name
 from {{ words.in_scope('stg_events', 'e', ['event_id']) }}
 where e.event_type not in ({{ definitions.events.types | values }})

@@ -1,4 +1,4 @@
--- Who subscribes has a user row; it may still arrive.
+-- Every subscriber has a user row, which may arrive late.
 -- severity: warn
 select c.subscription_id, c.user_id
 from {{ words.in_scope('stg_subscriptions', 'c', ['subscription_id']) }}

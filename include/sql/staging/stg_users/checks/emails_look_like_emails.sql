@@ -1,4 +1,4 @@
--- An e-mail address has an @ in it.
+-- Every e-mail address contains an @.
 -- severity: warn
 select u.user_id, u.batch_date
 from {{ words.in_scope('stg_users', 'u', ['user_id']) }}

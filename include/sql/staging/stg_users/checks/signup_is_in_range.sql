@@ -1,4 +1,4 @@
--- Nobody signed up before the earliest date of the dictionary, or after their row arrived.
+-- No signup is before the earliest date of the dictionary or after the arrival of its row.
 select u.user_id, u.signup_date, u.batch_date
 from {{ words.in_scope('stg_users', 'u', ['user_id']) }}
 where u.signup_day < {{ day(definitions.quality.earliest_date) }}
