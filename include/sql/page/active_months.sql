@@ -1,4 +1,4 @@
--- Who was active in each calendar month. No user is in two cohorts, so the users of cohorts add up.
+-- Active users in each calendar month. A user is in one cohort, so the users of the cohorts add up.
 select
     activity_month,
     sum(active_users) as active_users,

@@ -1,4 +1,4 @@
--- The campaigns that brought the most people, for the form: all of them, or those of one source.
+-- The campaigns with the most people, for the form: of all sources or of one.
 {# by_source: no | yes #}
 {% set people = definitions.funnel.steps[0].people %}
 select utm_campaign as name

@@ -1,4 +1,4 @@
--- People at each step by source, or by campaign of one source; cohorts that can still change are counted apart.
+-- People at each step by source, or by campaign of one source; immature cohorts are counted separately.
 {# by_source, by_campaign: no | yes #}
 {% set people = definitions.funnel.steps | map(attribute='people') | list %}
 {% set channel = 'utm_campaign' if by_source else 'utm_source' %}

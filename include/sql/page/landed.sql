@@ -1,4 +1,4 @@
--- How many rows of each raw table have landed.
+-- The number of landed rows of each raw table.
 select table_name, sum(rows_landed) as rows_landed
 from raw_batches
 group by table_name

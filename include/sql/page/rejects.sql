@@ -1,4 +1,4 @@
--- Rejected rows by table and reason: all of them, or those of the batches of some days.
+-- Rejected rows by table and reason: of all batches, or of the batches of a period.
 {# in_period: no | yes #}
 select
     table_name,

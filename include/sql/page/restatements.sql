@@ -1,4 +1,4 @@
--- The ledger: each cell that changed after it was final.
+-- The ledger of restatements: each cell that changed after it was final.
 {# counted, searched, descending: no | yes #}
 {# sort: as_of_date | table_name | row_key | column_name | old_value | new_value | cause #}
 select {% if counted %}count(*) as cells{% else %}as_of_date, table_name, row_key, column_name, old_value, new_value, cause{% endif %}

@@ -1,4 +1,4 @@
--- How many cells of each table changed after they were final, and why.
+-- The number of cells of each table that changed after they were final, by cause.
 select cause, table_name, count(*) as cells
 from restatements
 group by cause, table_name

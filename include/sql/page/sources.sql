@@ -1,4 +1,4 @@
--- The sources that brought the most people, for the form.
+-- The sources with the most people, for the form.
 {% set people = definitions.funnel.steps[0].people %}
 select utm_source as name
 from fct_acquisition_funnel_by_channel

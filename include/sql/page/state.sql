@@ -1,4 +1,4 @@
--- What is published, and what has landed since: a run that has not published leaves its batches in scope and keeps its lease.
+-- The published state, and whether a run is unfinished: such a run leaves batches in scope and keeps its lease.
 select
     r.published_date,
     r.published_month,

@@ -1,4 +1,4 @@
--- Users who need a call, with the reason: those at risk, or those ready for an upsell.
+-- Users who need a call, with the reason: users at risk, or users ready for an upsell.
 {# counted, searched, descending, sees_emails: no | yes #}
 {# flag: is_at_risk | is_upsell_ready #}
 {# sort: h.user_id | u.email | h.plan_name | h.cohort_month | h.last_active_date | h.overall_health_score #}
@@ -11,7 +11,7 @@ case when {{ sort }} is null then 1 else 0 end asc, {{ sort }} {{ 'desc' if desc
 {%- endif %}
 {%- endset %}
 with listed as (
-    -- E-mail addresses are joined for the users that are shown; for all users only where a search or the order needs them.
+    -- E-mail addresses are joined to the users that are shown; to all users only if a search or the sort order needs them.
     select {{ 'count(*) as users' if counted else 'h.user_id' }}
     from dim_user_health as h
     {% if by_email %}
@@ -19,14 +19,14 @@ with listed as (
     {% endif %}
     where h.{{ flag }} = 1
         {% if flag != 'is_at_risk' %}
-        -- The index of the flags begins with this one.
+        -- The index of the flags starts with this column.
         and h.is_at_risk in (0, 1)
         {% endif %}
         {% if searched %}
         and (
             lower(h.user_id) like :pattern escape '!'
             {% if not sees_emails %}
-            -- An id that is an address cannot be guessed letter by letter.
+            -- Ids that are e-mail addresses are not searched, so that a search cannot reveal them letter by letter.
             and h.user_id not like '%@%'
             {% endif %}
             or lower(h.plan_name) like :pattern escape '!'

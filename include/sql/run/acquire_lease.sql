@@ -1,4 +1,4 @@
-{#- The first statements of every transaction of a run: no other run is under way. A refusal stops the task. -#}
+{#- The first statements of every transaction of a run: acquire the lease, unless another run holds it. A refusal stops the task. -#}
 select 'The warehouse is held by run ' || run_id || ' of ' || dag_id
     || ': let that run end or mark it as failed, then clear this task.' as refusal
 from work_lease

@@ -1,4 +1,4 @@
-{#- Where the rows of each batch have gone: landed = staged + duplicates + rejected. -#}
+{#- What became of the rows of each batch: landed = staged + duplicates + rejected. -#}
 {{ db.drop_view('batch_accounting') }}
 create view batch_accounting as
 {% for raw, staged in {'raw_users': 'stg_users', 'raw_events': 'stg_events', 'raw_subscriptions': 'stg_subscriptions'}.items() %}
@@ -29,7 +29,7 @@ from raw_batches as b
 where b.table_name = '{{ raw }}'
 union all
 {% endfor %}
--- A link that counts is in int_id_links once for each thing that it says: here it is counted once.
+-- An accepted link has several rows in int_id_links: here it is counted once.
 select
     b.batch_date,
     b.table_name,

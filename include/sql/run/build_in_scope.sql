@@ -1,5 +1,5 @@
-{#- A table of identity, staging or intermediate: its rows in scope are computed, and the difference is applied.
-    What came, went or changed is written to work_changed__<table>, which the scopes of the tables below read. -#}
+{#- Builds a table of identity, staging or intermediate: computes its rows in scope and applies the difference.
+    Added, removed and changed rows are recorded in work_changed__<table>, which the scopes of downstream tables read. -#}
 {% import 'run/rows.sql' as rows with context %}
 {{ db.begin() }}
 {% include 'run/acquire_lease.sql' +%}
@@ -19,9 +19,9 @@ delete from work_scope__{{ t.name }};
 {{ db.count_rows('work_scope__' ~ t.name) }}
 {{ db.plan_for('work_scope__' ~ t.name, t.name) }}
 {{ db.scratch('incoming', query) }}
-{# The key and what the tables below are told of a row. #}
+{# The key, and the columns that tell downstream tables what changed. #}
 {% set told = t.key | list + t.changes | reject('in', t.key) | list %}
-{# On an ordinary day nearly all rows in scope differ; those that do not stay as they are. #}
+{# On an ordinary day nearly all rows in scope differ; the others are not written. #}
 {{ db.scratch('unchanged', rows.unchanged(t.name, t.columns, t.key, told)) }}
 {{ db.scratch('removed', rows.with_keys(t.name, told, 'work_scope__' ~ t.name, t.partition) ~ '\nexcept\nselect ' ~ told | join(', ') ~ ' from unchanged') }}
 delete from incoming where ({{ t.key | join(', ') }}) in (select {{ t.key | join(', ') }} from unchanged);
@@ -31,7 +31,7 @@ delete from incoming where ({{ t.key | join(', ') }}) in (select {{ t.key | join
 {% if t.changes %}
 {{ db.count_rows('work_changed__' ~ t.name) }}
 {% endif %}
-{# By the grain, which is short: of several columns SQLite's index uses the first alone, and reads all rows that share it. #}
+{# By the grain, which has few columns: SQLite uses only the first column of an index here and reads all rows that share it. #}
 delete from {{ t.name }} where ({{ t.grain | join(', ') }}) in (select {{ t.grain | join(', ') }} from removed);
 insert into {{ t.name }} ({{ t.columns | join(', ') }})
 select {{ t.columns | join(', ') }} from incoming {{ db.in_order(t.key) }};

@@ -1,4 +1,4 @@
-{#- A mart: its rows in scope are built aside, in work_building__<table>. People read them once they are published. -#}
+{#- Builds the rows of a mart in scope in work_building__<table>, apart from the published ones. The publish replaces these. -#}
 {{ db.begin() }}
 {% include 'run/acquire_lease.sql' +%}
 {% include 'run/refuse_other_state.sql' +%}

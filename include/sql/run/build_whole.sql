@@ -1,5 +1,5 @@
-{#- A table of identity, staging or intermediate of which all rows are computed: by a first load, after a change of its
-    definition, or by a rebuild. The tables below compute all their rows as well: they do not ask what changed. -#}
+{#- Computes all rows of a table of identity, staging or intermediate: in a first load, after a change of its definition,
+    or in a rebuild. Downstream tables compute all their rows as well, so that changes need not be recorded. -#}
 {{ db.begin() }}
 {% include 'run/acquire_lease.sql' +%}
 {% include 'run/refuse_other_state.sql' +%}

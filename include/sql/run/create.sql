@@ -1,6 +1,6 @@
-{#- Everything that a warehouse consists of, created where it is missing. -#}
+{#- Creates the tables, views and indexes of a warehouse that are missing. -#}
 {% set text, int, real = 'text', 'integer', 'real' %}
--- What arrived, as it arrived.
+-- Raw data, as it arrived.
 {% for t in raw %}
 {{ db.create_large_table(t.name, t.types, t.key) }}
 {{ db.create_raw_index(t.name, raw_tables[t.name][0]) }}
@@ -11,7 +11,7 @@
 {{ db.create_table('unmapped_events', {'batch_date': text, 'source_file': text, 'event_name': text, 'rows_seen': int},
     ['batch_date', 'source_file', 'event_name']) }}
 
--- What people may ask about runs.
+-- Records of runs, which people may query.
 {{ db.create_table('run_state', {'"only"': int,
     'as_of_date': text, 'as_of_day': int, 'as_of_month': text,
     'published_date': text, 'published_day': int, 'published_month': text, 'published_run_id': text,
@@ -27,7 +27,7 @@
 {{ db.create_table('calendar_months', {'month': text, 'month_number': int, 'first_day': int, 'last_day': int},
     ['month']) }}
 
--- The tables that are computed.
+-- Computed tables.
 {% for t in tables %}
 {{ db.create_large_table(t.name, t.types, t.key) }}
 {% include 'run/indexes.sql' +%}
@@ -35,13 +35,13 @@
 {% endfor %}
 {% include 'run/batch_accounting.sql' +%}
 
--- What runs keep for themselves.
+-- Work tables of runs.
 {{ db.enter_work_schema() }}
 {{ db.create_table('work_lease', {'"only"': int, 'dag_id': text, 'run_id': text, 'held_by': text}, ['"only"']) }}
--- By what each table was computed last and published, why all of it has to be computed, and from what it was built.
+-- For each table: its last and published fingerprints, why all of it must be computed, and the revision it was built from.
 {{ db.create_table('work_table_state', {'table_name': text, 'fingerprint': text, 'published_fingerprint': text,
     'whole_because': text, 'built_revision': int}, ['table_name']) }}
--- Hashes of the ids of people who were erased: rows that name them are not landed again.
+-- Hashes of the ids of erased people: rows with these ids are not landed again.
 {{ db.create_table('work_erased', {'kind': text, 'digest': text}, ['kind', 'digest']) }}
 {{ db.create_table('work_scope_batches', {'batch_date': text}, ['batch_date']) }}
 {{ db.create_work_table('work_replaced_users', {'user_id': text}, ['user_id']) }}

@@ -1,4 +1,4 @@
-{#- The raw rows of some people go, and the batches that had them are in scope: all that is computed from them goes as well. -#}
+{#- Deletes the raw rows of some people and puts their batches in scope, so that a run removes everything computed from them. -#}
 {% set ids = {
     'raw_users': ['user_id'],
     'raw_events': ['user_id', 'anonymous_id'],
@@ -7,7 +7,7 @@
 } %}
 {{ db.begin_alone() }}
 {% include 'run/acquire_lease.sql' +%}
--- All ids of those who were asked for; of devices those that are nobody else's, too.
+-- All ids of the people to erase, including devices that belong to no other person.
 insert into erased_ids (kind, id)
 with people as (
     select distinct coalesce(i.person_id, a.id) as person_id

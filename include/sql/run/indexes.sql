@@ -1,4 +1,4 @@
-{#- The indexes of a table, as its description names them; where its key is not its grain, the grain is one, too. -#}
+{#- The indexes that a table's description names, and one on the grain if the key is another. -#}
 {% for index in t.indexes %}
 {{ db.create_index(t.name, index) }}
 {% endfor %}

@@ -1,4 +1,4 @@
-{#- The rows that a mart will have once the run has published: those out of scope stay, those in scope have been built. -#}
+{#- The rows of a mart after the publish of the run: published rows out of scope, and built rows in scope. -#}
 select {{ t.columns | join(', ') }} from {{ t.name }}
 where ({{ t.partition | join(', ') }}) not in (select {{ t.partition | join(', ') }} from work_scope__{{ t.name }})
     and not exists (

@@ -1,4 +1,4 @@
-{#- All marts change at once: their rows in scope are replaced, and the scope is removed, in one transaction. -#}
+{#- Publishes all marts in one transaction: replaces their rows in scope, then clears the scope. -#}
 {% import 'run/rows.sql' as rows with context %}
 {{ db.begin_alone() }}
 {% include 'run/acquire_lease.sql' +%}

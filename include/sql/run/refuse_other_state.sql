@@ -1,4 +1,4 @@
-{#- A task computes what the landing has decided for its table, by the files and the dictionary of that landing. -#}
+{#- A task must compute its table with the files, the dictionary and the extent (scope or whole) that the landing has set. -#}
 select 'Table {{ t.name }} has another definition than the landing of this run: clear the task generate and those below.'
     as refusal
 from work_table_state

@@ -1,5 +1,5 @@
-{#- What a publish changes in the final cells of a mart, and why: asked before it replaces them.
-    The mart's description says when its cells are final and what changes them. -#}
+{#- Records the final cells of a mart that a publish is about to change, with the cause.
+    The mart's description says when its cells are final and which table's changes cause restatements. -#}
 {% set ledger, cell = t.ledger, t.ledger.cell %}
 insert into restatements
     (table_name, row_key, column_name, old_value, new_value, cause, as_of_date, dag_id, run_id)
@@ -15,7 +15,7 @@ with causes as (
     where user_id in (select id from work_changed__int_identities union select person_id from work_changed__int_identities)
     {% if 'cohort_month' in cell %}
     union
-    -- A user who joins or leaves a cohort changes its size in every month.
+    -- A user who joins or leaves a cohort changes the size of the cohort in every month.
     select c.signup_month{{ ', s.' ~ ledger.month if ledger.month != 'cohort_month' }}, 'changed user'
     from work_changed__stg_users as c
     {% if ledger.month != 'cohort_month' %}
@@ -40,7 +40,7 @@ final_after_{{ days }}_days as (
     where o.{{ t.partition[0] }} in (select {{ t.partition[0] }} from work_scope__{{ t.name }})
         or exists (select 1 from work_table_state where table_name = '{{ t.name }}' and whole_because is not null)
     union
-    -- Rows that a month lacked when it was published; a month that was not published has nothing to restate.
+    -- Rows that a published month did not have; an unpublished month has nothing to restate.
     select n.{{ t.key | join(', n.') }}
     from work_building__{{ t.name }} as n
     inner join calendar_months as m on n.{{ ledger.month }} = m.month

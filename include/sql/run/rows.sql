@@ -1,6 +1,6 @@
-{#- Rows of a table that the statements of a run pick. -#}
+{#- Selections of rows for the statements of a run. -#}
 
-{#- Those whose key is among those of another table, without reading the rest of the table. -#}
+{#- Rows whose key is in another table, without a scan of the rest. -#}
 {%- macro with_keys(table, columns, keys, key) -%}
 select t.{{ columns | join(', t.') }}
 from {{ keys }} as k
@@ -10,7 +10,7 @@ from {{ keys }} as k
 {% endfor %}
 {%- endmacro -%}
 
-{#- All of a mart when its run computes the whole table, otherwise none, and then none is read. -#}
+{#- All rows of a mart if the run computes the whole table; otherwise none, without a scan. -#}
 {%- macro all_if_whole(table, columns) -%}
 select t.{{ columns | join(', t.') }}
 from work_table_state as w
@@ -18,7 +18,7 @@ cross join {{ table }} as t
 where w.table_name = '{{ table }}' and w.whole_because is not null
 {%- endmacro -%}
 
-{#- Those of incoming that the table has already, equal in every column. -#}
+{#- Rows of incoming that the table already has with the same values. -#}
 {%- macro unchanged(table, columns, key, told) -%}
 select t.{{ told | join(', t.') }}
 from incoming as i

@@ -1,4 +1,4 @@
--- Three rows of a raw table as examples, of different kinds where it has them.
+-- Three example rows of a raw table, of different kinds if it has several.
 {# table: raw_users | raw_events | raw_subscriptions | raw_links #}
 {% set kind = {'raw_events': 'event_type', 'raw_subscriptions': 'status'}.get(table, raw_tables[table][0]) %}
 with numbered as (

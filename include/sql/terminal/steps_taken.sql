@@ -1,4 +1,4 @@
--- How many people took each step of the funnel in a month, whatever their cohort.
+-- The number of people of any cohort who reached each funnel step in a month.
 {% set steps = definitions.funnel.steps %}
 select
     {% for step in steps %}

@@ -1,4 +1,4 @@
--- Events of the batches of some days that no rule of the mapping names.
+-- Events without a rule in the mapping, in the batches of a period.
 select event_name, sum(rows_seen) as rows_seen
 from unmapped_events
 where batch_date between :first_date and :last_date

@@ -30,7 +30,7 @@ links as (
 ),
 
 sightings as (
-    -- Every row that names both, a link or an event.
+    -- Every link or event that names both a user and a device.
     select batch_date, linked_ms, user_id, device_id
     from links
     where user_id is not null and device_id is not null

@@ -1,7 +1,7 @@
 {% set rule = definitions.identity.anonymous_rows %}
 {% set begin, end = '-9000000000000000', '9000000000000000' %}
 with recursive reached (id, other_id) as (
-    -- All ids that links lead to, however many stand between.
+    -- All ids that are linked directly or through other ids.
     select id, id as other_id from work_scope__int_identities
     union
     select r.id, l.other_id
@@ -11,7 +11,7 @@ with recursive reached (id, other_id) as (
 ),
 
 seen as (
-    -- Every time that a user was seen on a device, or on one that is the same.
+    -- Every time that a user was seen on a device or on a device that is linked to it.
     select r.id, l.linked_ms, l.other_id as user_id
     from reached as r
     inner join int_id_links as l on r.other_id = l.id and l.kind = 'seen_user'
@@ -19,7 +19,7 @@ seen as (
 ),
 
 users (id, other_id) as (
-    -- The same for the users who were seen.
+    -- All ids that are linked to these users.
     select user_id as id, user_id as other_id from seen
     union
     select u.id, l.other_id
@@ -28,7 +28,7 @@ users (id, other_id) as (
 ),
 
 named as (
-    -- A group has the name of its least user id that is nobody's alias.
+    -- A group is named after its smallest user id that is not an alias.
     select
         m.id,
         m.other_id as person_id,
@@ -52,7 +52,7 @@ turns as (
 )
 {% else %}
 sightings as (
-    -- At one moment, one person.
+    -- One person for each moment.
     select s.id, s.linked_ms, max(n.person_id) as person_id
     from seen as s
     inner join named as n on s.user_id = n.id and n.place = 1
@@ -60,7 +60,7 @@ sightings as (
 ),
 
 devices as (
-    -- What too many people share says of nobody who they are.
+    -- A device that too many people share identifies none of them.
     select id, min(linked_ms) as first_ms, max(linked_ms) as last_ms
     from sightings
     group by id
@@ -74,7 +74,7 @@ turns as (
     where n.place = 1 and d.id is null
     union all
     {% if rule == 'last_user_so_far' %}
-    -- Each user's time begins with a first sighting; the first user's with the first row of the device.
+    -- A user's period starts at the sighting that follows another user's; the first user's period has no start.
     select id, case when before_id is null then {{ begin }} else linked_ms end, person_id
     from (
         select

@@ -1,7 +1,7 @@
 {% set funnel, steps, day_ms = definitions.funnel, definitions.funnel.steps, 86400000 %}
 {% set first = steps[0] %}
 with moments as (
-    -- What may reach a step: an event, or a date on the user's row. A date without a time is its day from start to end.
+    -- Moments that may reach a step: events and dates of the user row. A date-only timestamp covers its whole day.
     select
         e.user_id,
         e.event_type as moment,
@@ -29,7 +29,7 @@ active_days as (
 {% endif %}
 {% for step in steps %}
 {% set name, before = step.name, none if loop.first else loop.previtem.name %}
--- The step {{ name }}: what may reach it, the first that does, and when.
+-- The step {{ name }}: the moments that may reach it, the first that does, and its time.
 {{ name }}_moments as (
     {% if step.any_of %}
     select user_id, moment_id, starts_ms, ends_ms
@@ -37,18 +37,18 @@ active_days as (
     where moment in ({{ step.any_of | values }}{% for date in step.or_user_date %}, '({{ date }})'{% endfor %})
     {% if step.implied_by %}
     union all
-    -- An event that implies this step may reach the next one as well: without its id nobody knows that it was used.
+    -- An event that implies this step may reach the next step as well: without an id it does not count as used.
     select user_id, '', starts_ms, ends_ms
     from moments
     where moment in ({{ step.implied_by | values }})
     {% endif %}
     {% elif step.all_of %}
-    -- Of each of these events the first counts; the last of them completes the step.
+    -- The first event of each type counts; the last of these completes the step.
     select user_id, moment, moment_id, starts_ms, ends_ms
     from moments
     where moment in ({{ step.all_of | values }})
     {% elif step.active_days %}
-    -- The last of {{ step.active_days.days }} active days within {{ step.active_days.window_days }} days; the first of them is not before the step before.
+    -- The last of {{ step.active_days.days }} active days within {{ step.active_days.window_days }} days, none before the previous step.
     select
         user_id,
         '' as moment_id,
@@ -64,7 +64,7 @@ active_days as (
     ) as stretches
     where activity_day - first_day < {{ step.active_days.window_days }}
     {% else %}
-    -- A subscription at a price above {{ step.subscription.mrr_above }} counts from the day on which it was first paid.
+    -- A subscription at a price above {{ step.subscription.mrr_above }} counts from the day of its first payment.
     select
         c.user_id,
         c.subscription_id as moment_id,
@@ -87,23 +87,23 @@ active_days as (
         {% if step.of %}
         w.ends_ms + {{ step.within_days * day_ms }} as closes_ms,
         {% endif %}
-        -- The first moment is the one that ends first: a date without a time is not before anything else of its day.
+        -- The first moment is the one that ends first: a date-only timestamp is not before other moments of its day.
         row_number() over (
             partition by m.user_id{{ ', m.moment' if step.all_of }} order by m.ends_ms, m.moment_id
         ) as place
     from {{ name }}_moments as m
     {% if before %}
-    -- At or after the step before.
+    -- At or after the previous step.
     inner join reached_{{ before }} as b
         on m.user_id = b.user_id and b.reached_ms <= m.{{ 'first_day_ends_ms' if step.active_days else 'ends_ms' }}
     {% endif %}
     {% if step.of %}
-    -- Within {{ step.within_days }} days of {{ step.of }}, counted from the end of a day that has no time.
+    -- Within {{ step.within_days }} days of {{ step.of }}, counted from the end of the day for a date-only timestamp.
     inner join reached_{{ step.of }} as w
         on m.user_id = w.user_id{{ ' and m.starts_ms <= w.ends_ms + ' ~ step.within_days * day_ms if not step.all_of }}
     {% endif %}
     {% for other in steps[:loop.index0] if other.events | select('in', step.events) | list %}
-    -- An event that has reached a step reaches no other.
+    -- An event reaches at most one step.
     left join {{ other.name }}_firsts as used_by_{{ other.name }}
         on m.user_id = used_by_{{ other.name }}.user_id and m.moment_id = used_by_{{ other.name }}.moment_id
         and m.moment_id <> '' and {{ words.is_first('used_by_' ~ other.name ~ '.place') }}
@@ -132,7 +132,7 @@ reached_{{ name }} as (
 
 {% endfor %}
 first_visits as (
-    -- Where a date or a signup says when somebody came, an event of that day without a time may say from where.
+    -- If a date or a signup gives the time of the first visit, a date-only event of that day may give the channel.
     select
         v.user_id,
         case when v.moment_id <> '' then v.moment_id else (
@@ -151,7 +151,7 @@ first_visits as (
 select
     v.user_id,
     {{ db.month_of_day(db.day_of_ms('reached_' ~ funnel.cohort_step ~ '.reached_ms')) }} as cohort_month,
-    -- The channel is that of the first visit, or else the one that the user's own row names.
+    -- The channel of the first visit, else the channel of the user row.
     coalesce(e.utm_source, u.utm_source, '(none)') as utm_source,
     coalesce(case when e.utm_source is null then u.utm_campaign else e.utm_campaign end, '(none)') as utm_campaign,
     {% for step in steps %}

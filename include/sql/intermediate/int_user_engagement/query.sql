@@ -1,6 +1,6 @@
 {% set month_days = definitions.active.month_days %}
 with active_days as (
-    -- A day with a meaningful event, from the day of the signup on.
+    -- Days with a meaningful event, from the signup day on.
     select
         e.event_day as activity_day,
         e.user_id,
@@ -14,11 +14,11 @@ with active_days as (
 ),
 
 absences as materialized (
-    -- How many days before the user was last active.
+    -- The number of days since the user's previous active day.
     select
         d.*,
         {% if whole %}
-        -- All days are at hand. (A first load on DuckDB takes 0.1 s for this instead of 0.8 s, at scale 3.)
+        -- All days are available. (On DuckDB, a first load at scale 3 takes 0.1 s for this instead of 0.8 s.)
         d.activity_day - lag(d.activity_day) over (partition by d.user_id order by d.activity_day) as days_away
         {% else %}
         d.activity_day - (
@@ -62,9 +62,9 @@ select
     {{ db.date_of_day('d.activity_day') }} as activity_date,
     {{ db.month_of_day('d.activity_day') }} as activity_month,
     d.cohort_month,
-    -- No metric looks further back than {{ words.lookback_days() | trim }} days: a longer absence, or no active day before, counts as so many.
+    -- No metric looks further back than {{ words.lookback_days() | trim }} days: longer absences and first active days count as that many.
     case when d.days_away <= {{ words.lookback_days() }} then d.days_away else {{ words.lookback_days() }} end as days_since_active,
-    -- A user without such a day before is new for {{ month_days }} days from the signup on: how many are left.
+    -- A user without an earlier active day is new for {{ month_days }} days from the signup on: the number of days left.
     case
         when d.days_away <= {{ words.lookback_days() }} then 0
         else {{ db.greatest(month_days ~ ' + d.signup_day - d.activity_day', 0) }}

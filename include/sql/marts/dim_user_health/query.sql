@@ -6,8 +6,8 @@ with users as (
     cross join run_state as r
 ),
 
--- What a user did in the last {{ health.window_days }} days, of which the as-of day is the last. The days of all users
--- are read: they lie together by day, and most users in scope have some.
+-- The activity of each user in the {{ health.window_days }} days that end with the as-of day. The days of all users are
+-- read: rows are stored by day, and most users in scope have some.
 window_days as (
     select
         e.user_id,
@@ -32,7 +32,7 @@ window_features as (
     group by f.user_id
 ),
 
--- The last active day of those who have none in the window.
+-- The last active day of users without one in the window.
 earlier_days as (
     select u.user_id, max(e.event_day) as last_active_day
     from users as u
@@ -42,14 +42,14 @@ earlier_days as (
     group by u.user_id
 ),
 
--- A subscription runs on the as-of day when it has started and has not ended. Without an end date, its status says
--- whether it has ended. One whose first payment was never made does not run.
+-- A subscription runs on the as-of day if it has started and has not ended. Without an end date, its status tells
+-- whether it has ended. A subscription whose first payment was never made does not run.
 running_subscriptions as (
     select
         c.user_id,
         c.plan_name,
         c.is_paying,
-        -- A user has the plan of the dearest one: a paid one before a trial, then the higher price, then the later start.
+        -- A user has one plan: a paid one before a trial, then the higher price, then the later start.
         row_number() over (
             partition by c.user_id order by c.is_paying desc, c.mrr desc, c.start_day desc, c.subscription_id
         ) as place
@@ -86,8 +86,8 @@ facts as (
     left join running_subscriptions as s on u.user_id = s.user_id and s.place = 1
 ),
 
--- Each part gives all of its points at its target, and fewer in proportion below it. Recency gives all of them to who
--- was active on the as-of day, and none to who was not active in the window. The plan gives its share to who pays.
+-- Each part gives all of its points at its target and proportionally fewer below it. Recency gives all points for
+-- activity on the as-of day and none without activity in the window. Only paying users get the share of their plan.
 scores as (
     select
         *,
@@ -113,7 +113,7 @@ flags as (
                 and days_since_signup >= {{ definitions.at_risk.after_signup_days }} then 1
             else 0
         end as is_at_risk,
-        -- Ready for an upsell: a paying user on a plan below the top who is active often, uses much of it, and had
+        -- Ready for an upsell: a paying user on one of the plans of upsell_ready with enough active days, features and
         -- {{ upsell.weeks }} steady weeks.
         case
             when is_paying = 1 and plan_name in ({{ upsell.plans | values }})
@@ -133,7 +133,7 @@ select
     active_days as active_days_{{ health.window_days }}d,
     features_used,
     overall_health_score,
-    -- The first status of the dictionary whose score is reached.
+    -- The first status of the dictionary whose from_score is reached.
     case
         {% for status in health.statuses %}
         when overall_health_score >= {{ db.real(status.from_score) }} then '{{ status.name }}'

@@ -6,7 +6,7 @@ with covered_months as (
 people as (
     select
         s.cohort_month,
-        -- A person counts at every step that they have reached, in the month of their cohort.
+        -- A person counts at every step that they have reached, in their cohort month.
         {% for step in steps %}
         count(p.{{ step.name }}_at) as {{ step.people }},
         {% endfor %}
@@ -22,11 +22,11 @@ select
     p.{{ step.people }},
     {% endfor %}
     {{ words.step_rates('p') }}
-    -- A month is mature once every window of its people has closed.
+    -- A month is mature when the windows of all its people have closed.
     case when {{ words.maturity_day('m') }} <= r.as_of_day then 1 else 0 end as is_mature,
     {{ db.date_of_day(words.maturity_day('m')) }} as matures_on
 from people as p
 inner join calendar_months as m on p.cohort_month = m.month
 cross join run_state as r
--- A month in which nobody came has a row where a batch of it has arrived.
+-- A month without people has a row if a batch of it has arrived.
 where p.people_of_month > 0 or p.cohort_month in (select cohort_month from covered_months)

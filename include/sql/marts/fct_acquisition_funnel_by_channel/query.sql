@@ -4,7 +4,7 @@ with people as (
         s.cohort_month,
         p.utm_source,
         p.utm_campaign,
-        -- A person counts at every step that they have reached, in the month of their cohort.
+        -- A person counts at every step that they have reached, in their cohort month.
         {% for step in steps %}
         count(p.{{ step.name }}_at) as {{ step.people }}{{ ',' if not loop.last }}
         {% endfor %}
@@ -21,7 +21,7 @@ select
     p.{{ step.people }},
     {% endfor %}
     {{ words.step_rates('p') }}
-    -- A month is mature once every window of its people has closed.
+    -- A month is mature when the windows of all its people have closed.
     case when {{ words.maturity_day('m') }} <= r.as_of_day then 1 else 0 end as is_mature,
     {{ db.date_of_day(words.maturity_day('m')) }} as matures_on
 from people as p

@@ -8,7 +8,7 @@ days as (
 ),
 
 looked_back as (
-    -- The days that the days in scope look back to, each once.
+    -- All days in the lookback windows of the days in scope, each once.
     select distinct d.day - n.number as activity_day
     from days as d
     cross join numbers as n
@@ -22,7 +22,7 @@ users as (
 ),
 
 activity as (
-    -- A user is counted on their first active day of a stretch: they had been away for longer than it had lasted then.
+    -- A user counts once in a period, on the first active day in it: the previous active day lies before the period.
     select
         d.activity_date,
         sum(case when n.number = 0 then u.users else 0 end) as daily,
@@ -30,7 +30,7 @@ activity as (
         sum(case when n.number < {{ month }} and n.number + u.days_since_active >= {{ month }} then u.users else 0 end) as monthly,
         sum(case when n.number < {{ month }} then u.users else 0 end) as user_days,
         sum(case when n.number < u.new_user_days_left then u.users else 0 end) as new,
-        -- Those of the month before this one, and those of them who are active in this one.
+        -- Users of the previous month, and those of them who are active in this month.
         sum(case when n.number >= {{ month }} and n.number + u.days_since_active >= {{ 2 * month }} then u.users else 0 end) as previous,
         sum(
             case when n.number < {{ month }} and n.number + u.days_since_active between {{ month }} and {{ 2 * month - 1 }}

@@ -18,7 +18,7 @@ months as (
 ),
 
 activity as (
-    -- A user is counted on their first active day of the month: they had been away since before it began.
+    -- A user counts on their first active day of the month: the previous active day lies before the month.
     select
         t.cohort_month,
         m.activity_month,

@@ -1,4 +1,4 @@
--- Every raw event row with its text read, and the reason where it cannot count.
+-- Every raw event row with its text parsed, and the reason if it is rejected.
 {% set q = definitions.quality %}
 {% set day_ms = 86400000 %}
 {% set last_ms = (q.event_days_ahead + 1) * day_ms - 1 %}
@@ -49,7 +49,7 @@ select
         when event_type not in ({{ definitions.events.types | values }}) then 'unknown event type'
         when event_type = 'feature_used' and feature_name is null then 'no feature'
         when feature_name not in ({{ definitions.features.names | values }}) then 'unknown feature'
-        -- Nearly every row ends here: what is asked before it costs most of the staging of events.
+        -- Nearly every row ends here: the conditions before this one cost most of the staging of events.
         when event_ms between {{ day(q.earliest_date) * day_ms }} and batch_day * {{ day_ms }} + {{ last_ms }} then null
         when event_ms is null then 'unreadable event date'
         when event_ms > batch_day * {{ day_ms }} then 'event date in the future'

@@ -1,4 +1,4 @@
--- Every raw link row with its text read, and the reason where it cannot count.
+-- Every raw link row with its text parsed, and the reason if it is rejected.
 {% set q = definitions.quality %}
 {% set ids = ('user_id', 'anonymous_id', 'other_user_id', 'other_anonymous_id') %}
 with texts as (

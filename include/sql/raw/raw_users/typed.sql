@@ -1,4 +1,4 @@
--- Every raw user row with its text read, and the reason where it cannot count.
+-- Every raw user row with its text parsed, and the reason if it is rejected.
 {% set q = definitions.quality %}
 with texts as (
     select

@@ -7,8 +7,8 @@ typed as (
 {{ typed('raw_events', 'arrived') }}
 ),
 
--- Events do not change: of several rows with one id that count, the earliest arrival is the event. Few ids arrive more
--- than once, so only their arrivals are put in order. (Numbering the arrivals of all ids makes a first load longer.)
+-- Events do not change: if several accepted rows have the same id, the earliest arrival is the event. Few ids arrive
+-- more than once, so only these are sorted by arrival. (Numbering the arrivals of all ids makes a first load longer.)
 repeated as (
     select r.*
     from raw_events as r
@@ -38,7 +38,7 @@ counting as (
     select t.*, coalesce(t.user_id, {{ words.device('t.anonymous_id') }}) as id
     from typed as t
     where {{ words.is_accepted('t') }}
-        -- With `not in`, SQLite would compare each row with all of these.
+        -- With `not in`, SQLite would compare each row with every row of the subquery.
         and case when (t.batch_date, t.source_file, t.source_row) in (
             select batch_date, source_file, source_row from arrivals where arrival_number > 1
         ) then 0 else 1 end = 1
@@ -46,7 +46,7 @@ counting as (
 
 select
     c.event_id,
-    -- The person who is behind the id at that moment.
+    -- The person of the id at that moment.
     coalesce(i.person_id, c.id) as user_id,
     c.event_type,
     case when c.event_type in ({{ definitions.active.meaningful_events | values }}) then 1 else 0 end as is_meaningful,
@@ -55,7 +55,7 @@ select
     {{ db.date_of_day(db.day_of_ms('c.event_ms')) }} as event_date,
     {{ db.day_of_ms('c.event_ms') }} as event_day,
     c.event_ms,
-    -- A date without a time is the whole day: its last moment is the end of it.
+    -- A date-only timestamp covers its whole day, so its latest moment is the end of the day.
     c.event_ms + c.is_date_only * 86399999 as event_latest_ms,
     c.utm_source,
     c.utm_campaign,

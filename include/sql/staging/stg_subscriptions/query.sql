@@ -8,7 +8,7 @@ typed as (
 ),
 
 states as (
-    -- Each row is a state of its subscription. It holds from the moment that it names, else from its arrival.
+    -- Each row is a state of its subscription, ordered by the moment it names, else by its arrival.
     select
         t.subscription_id,
         coalesce(i.person_id, t.user_id) as user_id,
@@ -39,8 +39,8 @@ dated_states as (
     select
         *,
         row_number() over (partition by subscription_id order by state_number desc) as place_from_last,
-        -- The day on which a state began. A payment that follows a trial and names no other start or change began when
-        -- it arrived. Without a day, a state corrects those before it: it has been so from the start.
+        -- The day on which a state began. A state that follows a trial and names no other start or change began when it
+        -- arrived. A state without a day corrects the earlier states: it holds from the start of the subscription.
         coalesce(
             changed_day,
             case when lag(is_trial) over earlier = 1 and lag(start_day) over earlier = start_day then batch_day end
@@ -50,8 +50,8 @@ dated_states as (
 ),
 
 payments as (
-    -- A payment is a state with a paying status and a price above 0. That a subscription has ended is no payment, unless
-    -- it is the first that is heard of it: then it was paid for until it ended.
+    -- A payment is a state with a paying status and a price above 0. An ended state is a payment only if it is the first
+    -- state of its subscription, which then was paid until it ended.
     select
         subscription_id,
         min(dated_day) as first_dated_day,
@@ -67,12 +67,12 @@ latest_states as (
 ),
 
 paid as (
-    -- A subscription that is no trial now, and whose first payment was made, has been paid for:
+    -- Paid subscriptions: their latest state is not a trial, and their first payment was made.
     select
         l.subscription_id,
-        -- at the price of its latest state where that corrects all earlier ones, else at the highest price,
+        -- The price of the latest state if it corrects all earlier states, else the highest price.
         case when l.changed_day is null then l.mrr else p.highest_mrr end as paid_mrr,
-        -- from its start where a payment holds from the start, else from the first dated payment, not before the start.
+        -- The start if a payment holds from the start, else the first dated payment, but not before the start.
         case when p.is_from_start = 1 then l.start_day else {{ db.greatest('p.first_dated_day', 'l.start_day') }} end as paid_day
     from latest_states as l
     inner join payments as p on l.subscription_id = p.subscription_id
@@ -85,7 +85,7 @@ select
     l.plan_name,
     l.status,
     l.is_trial,
-    -- Paying: at a price above 0, with a paying status or one that says that it has ended; end_date says when.
+    -- Paying: a price above 0 and a paying or ended status; end_date tells until when.
     case when l.is_running + l.is_over > 0 and l.mrr > 0 then 1 else 0 end as is_paying,
     {{ db.date_of_day('l.start_day') }} as start_date,
     l.start_day,

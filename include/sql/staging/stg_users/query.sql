@@ -1,5 +1,5 @@
 with ids as (
-    -- A person has several user ids where links say so.
+    -- All user ids of each person.
     select user_id as person_id, user_id from work_scope__stg_users
     union
     select i.person_id, i.id
@@ -31,7 +31,7 @@ arrivals as (
         t.batch_date,
         t.source_file,
         t.source_row,
-        -- Of the rows of one user id, the last arrival counts.
+        -- The last arrival of each user id counts.
         row_number() over (
             partition by t.user_id
             order by t.batch_date desc, t.source_file desc, t.source_row desc
@@ -43,7 +43,7 @@ arrivals as (
 ),
 
 signups as (
-    -- Of a person's user ids, the one that signed up first counts.
+    -- The user id with the earliest signup counts for its person.
     select
         *,
         row_number() over (partition by person_id order by signup_ms, user_id) as place
