@@ -94,8 +94,8 @@ def test_the_dictionary_makes_columns_of_a_description(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("grain: [day]", "grain: [days]", "days is no column of it"),
-        ("grain: [day]", "grain: [day]\nindexes: [[users]]", "users is no column of it"),
+        ("grain: [day]", "grain: [days]", "days is not a column of the table"),
+        ("grain: [day]", "grain: [day]\nindexes: [[users]]", "users is not a column of the table"),
         ("type: integer, unit: day", "type: int, unit: day", "columns.day.type"),
         ("type: integer, unit: day number, ", "type: integer, ", "columns.day.unit"),
         ("sentence: How many.", "sentense: How many.", "sentense"),

@@ -12,7 +12,7 @@ from growth.language import yaml_file
 
 PATH = Path(__file__).parents[3] / "include" / "definitions.yaml"
 
-# A name becomes part of column names; a value is only ever written between quotes, which it cannot contain.
+# A name becomes part of column names. A value is only written between quotes, so it must not contain one.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Value = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:/+-]{0,79}$")]
 IdText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 _.:/+<>\[\]{}-]{1,80}$")]
@@ -20,7 +20,7 @@ Positive = Annotated[int, Field(ge=1, le=10_000)]
 Points = Annotated[float, Field(ge=0, le=100)]
 
 
-# Names that a step or its people cannot have: those that its queries have already, and words that SQL keeps for itself.
+# Names that a step or its people cannot have: names that the queries use already, and SQL keywords.
 _TAKEN = """
     at latest moment nothing first_visit day place
     add analyze begin commit current_date current_time current_timestamp end explain pragma replace rollback
@@ -36,7 +36,7 @@ _TAKEN = """
 def _distinct(values: list[str]) -> list[str]:
     twice = sorted({v for v in values if values.count(v) > 1})
     if twice:
-        raise ValueError(f"{', '.join(twice)} stands there twice")
+        raise ValueError(f"{', '.join(twice)} is listed twice")
     return values
 
 
@@ -61,8 +61,8 @@ class Features(Word):
 
 class Subscriptions(Word):
     plans: Values
-    # paying: a customer who brings revenue; trial: has the plan, brings none; suspended: neither, until it goes on;
-    # ended: over; never: was no customer at any time.
+    # paying: has the plan and brings revenue; trial: has the plan without revenue; suspended: has neither for now;
+    # ended: no longer a customer; never: has never been one.
     statuses: Annotated[dict[Value, Literal["paying", "trial", "suspended", "ended", "never"]], Field(min_length=1)]
     default_currency: Value
 
@@ -72,8 +72,9 @@ class Subscriptions(Word):
 
 
 class Identity(Word):
-    # Whose are the rows that an anonymous id has without a user: of the last user seen on it so far, and before any of
-    # the first one; of the last user ever seen on it; of the first; or of everybody who is linked by it, as one person.
+    # The person of rows that have only an anonymous id. last_user_so_far: the last user seen on it before the row, or
+    # the first user if there was none yet; last_user, first_user: the last or first user ever seen on it; components:
+    # all users seen on it are one person.
     anonymous_rows: Literal["last_user_so_far", "last_user", "first_user", "components"]
     max_users: Positive
     no_ids: Annotated[list[IdText], AfterValidator(_distinct)]
@@ -98,7 +99,7 @@ class ActiveDays(Strict):
     @model_validator(mode="after")
     def _fits(self) -> ActiveDays:
         if self.days > self.window_days:
-            raise ValueError(f"{self.days} different days do not fit into {self.window_days} days")
+            raise ValueError(f"days, {self.days}, exceeds window_days, {self.window_days}")
         return self
 
 
@@ -123,23 +124,23 @@ class Step(Word):
     def _one_rule(self) -> Step:
         rules = [r for r in ("any_of", "all_of", "active_days", "subscription") if getattr(self, r) is not None]
         if len(rules) != 1:
-            raise ValueError("a step has exactly one of any_of, all_of, active_days, subscription")
+            raise ValueError("a step needs exactly one of any_of, all_of, active_days, subscription")
         for key in ("or_user_date", "implied_by"):
             if getattr(self, key) and self.any_of is None:
-                raise ValueError(f"{key} goes with any_of only")
+                raise ValueError(f"{key} needs any_of")
         if (self.within_days is None) != (self.of is None):
-            raise ValueError("within_days and of go together")
+            raise ValueError("within_days and of need each other")
         return self
 
     @property
     def events(self) -> list[str]:
-        """The event types that this step looks at by name."""
+        """The event types that this step names."""
         return (self.any_of or []) + (self.all_of or [])
 
 
 class Funnel(Word):
     cohort_by: Literal["first_visit", "signup"]
-    # As many as anybody reads off a chart.
+    # A chart with more steps is hard to read.
     steps: Annotated[list[Step], Field(min_length=2, max_length=12)]
 
     @model_validator(mode="after")
@@ -152,15 +153,15 @@ class Funnel(Word):
         if taken := set(_TAKEN.split()) & set(columns):
             taken_names = ", ".join(sorted(taken))
             raise ValueError(
-                f"{taken_names} is a column already or a word of SQL; name the step or its people otherwise"
+                f"{taken_names} is a column name or an SQL keyword, which cannot name a step or its people"
             )
         for number, step in enumerate(self.steps):
             if step.of is not None and step.of not in names[:number]:
-                raise ValueError(f"step {step.name} counts its days from {step.of}, which is no step before it")
+                raise ValueError(f"step {step.name} counts its days from {step.of}, which is not an earlier step")
         if "signup" not in names:
-            raise ValueError("one of the steps is called signup")
+            raise ValueError("no step has the name signup")
         if self.steps[0].any_of is None:
-            raise ValueError(f"the first step, {names[0]}, is reached by any_of")
+            raise ValueError(f"the first step, {names[0]}, must use any_of")
         return self
 
     @property
@@ -170,7 +171,7 @@ class Funnel(Word):
 
     @property
     def days_to_mature(self) -> int:
-        """Days after the cohort's month until every window that has an end has closed."""
+        """Days after the cohort's month until all windows have closed."""
         longest: dict[str, int] = {}
         for step in self.steps:
             longest[step.name] = longest[step.of] + step.within_days if step.of and step.within_days else 0
@@ -178,18 +179,18 @@ class Funnel(Word):
 
     @property
     def event_types(self) -> list[str]:
-        """The event types that any step looks at by name."""
+        """The event types that the steps name."""
         return sorted({event for step in self.steps for event in step.events + step.implied_by})
 
     @property
     def every_user_signs_up(self) -> bool:
-        """Whether a user's row alone reaches the signup step, whatever events there are."""
+        """Whether a user row reaches the signup step without any event."""
         until_signup = self.steps[: [s.name for s in self.steps].index("signup") + 1]
         return all("signup_date" in s.or_user_date and not s.within_days for s in until_signup)
 
     @property
     def counts_active_days(self) -> bool:
-        """Whether some step is reached by being active on several days."""
+        """Whether a step requires several active days."""
         return any(step.active_days for step in self.steps)
 
 
@@ -224,12 +225,12 @@ class Health(Word):
     def _adds_up(self) -> Health:
         total = self.active_days.points + self.features.points + self.recency.points + self.plan.points
         if abs(total - 100) > 1e-9:
-            raise ValueError(f"the points add up to {total:g}, not to 100")
+            raise ValueError(f"the points add up to {total:g}, but must add up to 100")
         if self.active_days.target > self.window_days:
-            raise ValueError(f"nobody is active on {self.active_days.target} of {self.window_days} days")
+            raise ValueError(f"active_days.target, {self.active_days.target}, exceeds window_days, {self.window_days}")
         scores = [s.from_score for s in self.statuses]
         if scores != sorted(scores, reverse=True) or scores[-1] != 0:
-            raise ValueError("the statuses go from the highest from_score down to 0")
+            raise ValueError("the statuses must be in order of from_score, from the highest down to 0")
         return self
 
 
@@ -252,16 +253,16 @@ class Quality(Word):
     subscription_days_ahead: Annotated[int, Field(ge=0, le=10_000)]
     max_rejected_rate: Annotated[float, Field(ge=0, le=1)]
     min_rejected_rows: Annotated[int, Field(ge=0)]
-    # Tables are looked up by two ids or an id and a day together, and an index of PostgreSQL has room for two of these.
+    # Some indexes have two ids as columns, and an index entry of PostgreSQL has room for two ids of this length.
     longest_user_id: Annotated[int, Field(ge=1, le=300)]
 
 
 class CountedWord(Word):
-    """A word without a number of its own."""
+    """A word that has no numbers of its own."""
 
     formula: str
     choices: list[str] = []
-    """The numbers and lists of other sections that it depends on, as `section.key`."""
+    """The keys of other sections that it depends on, as `section.key`."""
 
 
 class Definitions(Strict):
@@ -278,20 +279,20 @@ class Definitions(Strict):
     words: dict[Name, CountedWord] = {}
 
     def word(self, path: str) -> Word:
-        """What a column names as its word: one of `words`, a section, or a step as `funnel.<step>`."""
+        """The word at a path: one of `words`, a section, or a step as `funnel.<step>`."""
         found = self.words.get(path) or self.value(path)
         if not isinstance(found, Word):
-            raise ValueError(f"{path} is no word of the dictionary")
+            raise ValueError(f"{path} is not a word of the dictionary")
         return found
 
     def value(self, path: str) -> object:
-        """A section, or what stands at `section.key` or for a step of the funnel at `funnel.<step>.key`."""
+        """The section or value at `section`, `section.key`, `funnel.<step>` or `funnel.<step>.key`."""
         found: object = self
         for key in path.split("."):
             steps = {step.name: step for step in found.steps} if isinstance(found, Funnel) else {}
             found = steps.get(key) or getattr(found, key, None)
             if found is None:
-                raise ValueError(f"{path} is no key of the dictionary")
+                raise ValueError(f"{path} is not a key of the dictionary")
         return found
 
     @model_validator(mode="after")
@@ -299,16 +300,16 @@ class Definitions(Strict):
         def known(where: str, used: list[str] | dict[str, float], allowed: list[str]) -> None:
             for value in used:
                 if value not in allowed:
-                    raise ValueError(f"{where} names {value}, allowed are {', '.join(allowed)}")
+                    raise ValueError(f"{where} names {value}: use one of {', '.join(allowed)}")
 
         known("active.meaningful_events", self.active.meaningful_events, self.events.types)
         if "feature_used" in self.events.types and "feature_used" not in self.active.meaningful_events:
-            raise ValueError("active.meaningful_events lacks feature_used: to use a feature is to be active")
+            raise ValueError("active.meaningful_events lacks feature_used, although using a feature is activity")
         for step in self.funnel.steps:
             known(f"funnel step {step.name}", step.events + step.implied_by, self.events.types)
         known("health.plan.share", self.health.plan.share, self.subscriptions.plans)
         if missing := [plan for plan in self.subscriptions.plans if plan not in self.health.plan.share]:
-            raise ValueError(f"health.plan.share lacks {', '.join(missing)}: say which share of the points it has")
+            raise ValueError(f"health.plan.share lacks {', '.join(missing)}: each plan needs a share from 0 to 1")
         known("upsell_ready.plans", self.upsell_ready.plans, self.subscriptions.plans)
         if self.upsell_ready.weeks * 7 > self.health.window_days:
             raise ValueError(
@@ -316,7 +317,10 @@ class Definitions(Strict):
                 f" health.window_days, {self.health.window_days} days"
             )
         if self.upsell_ready.active_days > self.health.window_days:
-            raise ValueError(f"upsell_ready.active_days: nobody has so many in {self.health.window_days} days")
+            raise ValueError(
+                f"upsell_ready.active_days: {self.upsell_ready.active_days} days are more than"
+                f" health.window_days, {self.health.window_days} days"
+            )
         if self.upsell_ready.features > len(self.features.names):
             raise ValueError(f"upsell_ready.features: there are only {len(self.features.names)} features")
         if self.health.features.target > len(self.features.names):
@@ -327,7 +331,7 @@ class Definitions(Strict):
         return self
 
     def lists(self) -> dict[str, tuple[str, ...]]:
-        """The lists of values that a mapping can name, such as features.names."""
+        """The lists of values that a mapping may refer to, such as features.names."""
         values = {
             f"{name}.{key}": value for name, section in self if isinstance(section, Word) for key, value in section
         }
@@ -339,5 +343,5 @@ class Definitions(Strict):
 
 
 def load(path: Path = PATH) -> Definitions:
-    """The definitions in the file. Raises UserError, one sentence, where it is missing, misspelt or out of range."""
+    """Read the dictionary. Raises UserError if the file is missing or a key is misspelt, missing or out of range."""
     return yaml_file.load(path, "dictionary", Definitions)

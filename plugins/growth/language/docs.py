@@ -1,7 +1,7 @@
 """The generated pages: docs/tables.md, docs/metrics.md and the README's map of the tables.
 
-They come from the tables' folders, the dictionary and the cases. `python -m growth docs` writes them, and a test
-compares them with what is committed.
+Their content comes from the tables' folders, the dictionary and the cases. `python -m growth docs` writes them, and a
+test compares them with the committed files.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _MAP = re.compile(r"(<!-- map: [^\n]*-->\n).*?(<!-- end of map -->)", re.DOTALL)
 
 
 def write_docs(root: Path) -> None:
-    """Bring the generated pages of a checkout up to date."""
+    """Write the generated pages of a checkout."""
     for path, text in documents(root).items():
         path.write_text(text, encoding="utf-8")
 
 
 def documents(root: Path) -> dict[Path, str]:
-    """The generated pages, and the README with its generated map, as they should be."""
+    """The expected content of the generated pages and of the README with its map."""
     sql = Sql(definitions.load())
     readme = root / "README.md"
     map_of_tables = "\n".join(_map(sql.tables))
@@ -58,7 +58,7 @@ def _tables_page(sql: Sql) -> Iterator[str]:
 
 Every table with its columns, from its folder in `include/sql`. On DuckDB and PostgreSQL the same sentences are
 comments in the database. [metrics.md](metrics.md) has formulas and examples; the [README](../README.md#the-tables) has
-the tables that runs keep about themselves.
+the tables with records of runs.
 
 * A date is text such as `2026-11-30`, a month is its first day, a moment is text such as `2026-11-30 17:05:00`, in UTC.
 * Milliseconds and day numbers count from 1970-01-01 UTC.
@@ -83,14 +83,14 @@ the tables that runs keep about themselves.
 
 
 def _reads(table: str) -> list[str]:
-    """The tables that a table reads, raw ones included, in the order of the flow."""
+    """The tables that a table reads, including raw tables, in the order of computation."""
     text = " ".join(path.read_text(encoding="utf-8") for path in table_folders()[table].glob("*.sql"))
     raw = [name for name in RAW_COLUMNS if name in text or "in raw_tables" in text]
     return raw + [name for name in table_folders() if name in reads(table)]
 
 
 def _scope_sentence(table: str) -> str:
-    """The comments of a scope, which form one sentence; an indented one with a capital explains the line below it."""
+    """The comments of a scope, which form one sentence. Indented ones with a capital explain the line below them."""
     text = (table_folders()[table] / "scope.sql").read_text(encoding="utf-8")
     return " ".join(line.strip(" -") for line in re.findall(r"^(?:-- .*| +-- [a-z].*)", text, re.MULTILINE))
 
@@ -99,9 +99,9 @@ def _metrics_page(sql: Sql, cases: Path) -> Iterator[str]:
     yield f"""{_NOTE}
 # Metrics
 
-What each number of the marts means: its formula, an example that a test computes, and the choices that it depends on,
-which stand in [include/definitions.yaml](../include/definitions.yaml). [The words](#the-words) of the dictionary come
-last.
+The meaning of each number of the marts: its formula, an example that a test computes, and the choices in
+[include/definitions.yaml](../include/definitions.yaml) that it depends on. The last section lists
+[the words](#the-words) of the dictionary.
 """
     marts = [t for t in sql.marts if any(c.formula for c in t.columns.values())]
     for t in marts:
@@ -146,7 +146,7 @@ def _words(d: Definitions) -> Iterator[tuple[str, Word]]:
 
 
 def _choices(d: Definitions, path: str) -> Iterator[str]:
-    """The keys of the dictionary that a word depends on, with their values."""
+    """The keys of the dictionary that a word depends on, and their values."""
     word = d.word(path)
     if isinstance(word, CountedWord):
         values = {choice: d.value(choice) for choice in word.choices}
@@ -174,7 +174,7 @@ def _text(value: Any) -> str:
 
 
 class _CaseLoader(yaml.SafeLoader):
-    """YAML in which every value is the text that stands there."""
+    """Loads YAML with every value as text."""
 
 
 _CaseLoader.yaml_implicit_resolvers = {"<": [("tag:yaml.org,2002:merge", re.compile("^<<$"))]}
@@ -189,7 +189,7 @@ def _title(table: Table, case: dict[str, Any]) -> str:
 
 
 def _example(table: Table, case: dict[str, Any]) -> Iterator[str]:
-    """A case of tests/cases as tables: what arrives, and the rows that come of it."""
+    """A case of tests/cases as tables: the rows that arrive, and the rows that result."""
     yield f"#### {_title(table, case)}\n"
     path = f"tests/cases/{table.name}.yaml"
     yield f"From [{path}](../{path}). The as-of day is {max(case['given'])}.\n"
@@ -219,5 +219,5 @@ def _code(names: Any) -> str:
 
 
 def _anchor(heading: str) -> str:
-    """The name that GitHub gives a heading."""
+    """The anchor that GitHub gives a heading."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")

@@ -1,7 +1,7 @@
-"""The queries that pages and commands ask: the files of include/sql/page and include/sql/terminal.
+"""The queries of pages and commands: the files of include/sql/page and include/sql/terminal.
 
-What a request says is bound as a parameter. A template may also have variables: each has one of the values that a
-comment in its file allows, such as `{# sort: month | people #}`. Those of `no | yes` are off unless they are given.
+The values of a request are bound as parameters. A template may also have variables. A comment in its file lists their
+allowed values, such as `{# sort: month | people #}`. Variables with `no | yes` are off by default.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ Row = dict[str, Any]
 
 
 def query_names() -> list[str]:
-    """As `page/months`."""
+    """All queries, by names such as `page/months`."""
     return sorted(f"{folder}/{path.stem}" for folder in FOLDERS for path in (SQL_FOLDER / folder).glob("*.sql"))
 
 
 @cache
 def allowed(name: str) -> dict[str, list[str | bool]]:
-    """The variables of a query's template, each with the values that it may have."""
+    """The variables of a query's template, with their allowed values."""
     lines = _ALLOWED.findall((SQL_FOLDER / f"{name}.sql").read_text(encoding="utf-8"))
     return {
         variable: [_SWITCH.get(value, value) for value in values.split(" | ")]
@@ -43,14 +43,14 @@ def allowed(name: str) -> dict[str, list[str | bool]]:
 
 
 def shapes(name: str) -> list[dict[str, str | bool]]:
-    """Enough values for the variables to see each part of the query: each value beside all first and all last ones."""
+    """Combinations of values that cover each part of the query: each value with all first and with all last values."""
     ends = [{variable: values[end] for variable, values in allowed(name).items()} for end in (0, -1)]
     others = [end | {variable: value} for end in ends for variable, values in allowed(name).items() for value in values]
     return [shape for number, shape in enumerate(ends + others) if shape not in (ends + others)[:number]]
 
 
 def query_text(sql: Sql, name: str, **variables: str | bool) -> str:
-    """A query as the engine gets it. Raises ValueError for a value that its file does not allow."""
+    """The rendered query. Raises ValueError for a value that its file does not allow."""
     values = allowed(name)
     for variable, value in variables.items():
         if value not in values.get(variable, []):
@@ -60,14 +60,14 @@ def query_text(sql: Sql, name: str, **variables: str | bool) -> str:
 
 
 def write_queries(sql: Sql, folder: Path) -> None:
-    """Each query in its shapes, for a linter."""
+    """Write each query in all its shapes, for linters."""
     for name in query_names():
         for number, text in enumerate(dict.fromkeys(query_text(sql, name, **shape) for shape in shapes(name))):
             (folder / f"{name.replace('/', '__')}_{number}.sql").write_text(text + "\n", encoding="utf-8")
 
 
 class Reader:
-    """Asks the queries on an open connection."""
+    """Runs queries on an open connection."""
 
     def __init__(self, sql: Sql, connection: Connection) -> None:
         self.sql = sql
@@ -79,13 +79,13 @@ class Reader:
 
     @cached_property
     def tables(self) -> set[str]:
-        """The names of the tables that there are."""
+        """The names of the existing tables."""
         return self.sql.engine.tables(self._connection)
 
     def stream(
         self, query: str, parameters: Mapping[str, object] | None = None, **variables: str | bool
     ) -> Iterator[Row]:
-        """The rows of a query, one after the other."""
+        """The rows of a query, one at a time."""
         with closing(self._connection.cursor()) as cursor:
             cursor.execute(query_text(self.sql, query, **variables), dict(parameters or {}))
             names = [column[0] for column in cursor.description]
@@ -96,6 +96,6 @@ class Reader:
         return list(self.stream(query, parameters, **variables))
 
     def row(self, query: str, parameters: Mapping[str, object] | None = None, **variables: str | bool) -> Row:
-        """The only row that the query has."""
+        """The row of a query that has exactly one."""
         (row,) = self.stream(query, parameters, **variables)
         return row

@@ -1,4 +1,4 @@
-"""From the tables' folders and the dictionary to the statements that an engine runs."""
+"""Renders the tables' folders and the dictionary to the statements that an engine runs."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Check:
 
 
 def _values(values: list[str]) -> str:
-    """Values of the dictionary as SQL text. The dictionary admits none with a quote in it."""
+    """Values of the dictionary as a list of SQL literals. The dictionary rejects values with a quote."""
     if any("'" in value for value in values):
         raise ValueError("a value with a quote in it was not validated")
     return ", ".join(f"'{value}'" for value in values) or "''"
 
 
 class _Compiled(jinja2.BytecodeCache):
-    """The templates that this process has compiled: compiling is most of what rendering another dictionary costs."""
+    """A cache of compiled templates: compiling takes most of the time of rendering another dictionary."""
 
     def __init__(self) -> None:
         self._code: dict[str, tuple[str, Any]] = {}
@@ -59,7 +59,7 @@ _COMPILED = _Compiled()
 
 
 def sql_environment(definitions: Definitions, engine: str) -> jinja2.Environment:
-    """Templates below include/sql that know the dictionary, and as `db` the macros of an engine."""
+    """The templates of include/sql, with the dictionary as `definitions` and the macros of an engine as `db`."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(SQL_FOLDER),
         undefined=jinja2.StrictUndefined,
@@ -74,7 +74,7 @@ def sql_environment(definitions: Definitions, engine: str) -> jinja2.Environment
 
 
 def statements(script: str) -> list[str]:
-    """The statements of a rendered script: each ends with a semicolon at the end of a line."""
+    """Split a rendered script into statements, at the semicolons that end a line."""
     parts = (part.strip() for part in f"{script}\n".split(";\n"))
     return [part for part in parts if part]
 
@@ -86,11 +86,11 @@ class Sql:
         self.definitions = definitions
         self.engine = engines.engine(engine)
 
-    # --- What there is
+    # --- Tables
 
     @cached_property
     def tables(self) -> dict[str, Table]:
-        """All tables that are computed, in the order in which they are."""
+        """All computed tables, in the order of their computation."""
         return load_tables(self.definitions)
 
     @property
@@ -99,17 +99,17 @@ class Sql:
 
     @cache  # noqa: B019 - one Sql lives as long as its process or its test
     def table(self, name: str) -> Table:
-        """One table, without reading what describes the others."""
+        """One table, without reading the descriptions of the others."""
         return load_table(table_folders()[name], self.definitions)
 
     @cache  # noqa: B019
     def fingerprint(self, name: str) -> str:
-        """What one table is computed by: its files, its columns, and the sections of the dictionary that it reads.
+        """A hash of what determines a table: its files, its columns, and the sections of the dictionary that it reads.
 
-        Sentences do not count. The tables that it reads have fingerprints of their own.
+        Sentences are excluded. The tables that it reads have fingerprints of their own.
         """
         table = self.table(name)
-        # Each query may use these; how raw text is read concerns the tables that read raw rows.
+        # Any query may use these. The parsing of raw text only affects the tables that read raw rows.
         files = [SQL_FOLDER / "words.sql", SQL_FOLDER / "engines" / f"{self.engine.name}.sql"]
         files += [p for p in sorted(table_folders()[name].glob("*.sql")) if p.name != "scope.sql"]
         if table.layer in ("identity", "staging"):
@@ -140,22 +140,22 @@ class Sql:
         return self._environment.globals["db"]
 
     def render(self, path: str, whole: bool = False, seen: object = None, **context: object) -> str:
-        """A template, which sees the dictionary or what is given in its place."""
+        """Render a template. It sees the dictionary, or `seen` in its place."""
         context |= {"definitions": seen or self.definitions, "whole": whole}
         context["words"] = self._environment.get_template("words.sql").make_module(context)
         return self._environment.get_template(path).render(context).strip()
 
     @jinja2.pass_context
     def _typed(self, context: jinja2.runtime.Context, table: str, rows: str) -> str:
-        """The query that reads the text of raw rows; `rows` is a relation with some or all rows of the raw table."""
+        """The query that parses raw rows; `rows` is a relation with some or all rows of the raw table."""
         return self._environment.get_template(f"raw/{table}/typed.sql").render(context.get_all(), rows=rows).strip()
 
     def _next_rows(self, table: str) -> str:
-        """A mart as it will be once the run has published, as a subquery."""
+        """A mart after the publish of the run, as a subquery."""
         return f"(\n{self.render('run/next_rows.sql', t=self.table(table))}\n)"
 
     def _words(self, table: str) -> SimpleNamespace:
-        """The dictionary as the query of a table sees it."""
+        """The part of the dictionary that the query of a table may read."""
         seen = SimpleNamespace()
         for word in self.table(table).words:
             section, _, key = word.partition(".")
@@ -172,18 +172,18 @@ class Sql:
 
     @cache  # noqa: B019
     def query(self, table: str, whole: bool = False) -> str:
-        """The rows of a table: of its partitions in scope, or all."""
+        """The query for the rows of a table: its partitions in scope, or all rows."""
         return self.render(self._file(table, "query.sql"), whole, self._words(table))
 
     def scope(self, table: str, whole: bool = False) -> str:
-        """The partitions of a table that a run has to compute again."""
+        """The query for the partitions of a table that a run has to compute again."""
         return self.render(self._file(table, "scope.sql"), whole)
 
-    # --- A run
+    # --- Statements of a run
 
     @cache  # noqa: B019
     def create(self) -> list[str]:
-        """Tables that are not there yet, and what describes them."""
+        """Create missing tables, and describe all of them."""
         raw = load_raw_tables(self.definitions).values()
         return statements(self.render("run/create.sql", raw=raw, tables=self.tables.values()))
 
@@ -191,24 +191,24 @@ class Sql:
         return [str(self._db.drop_view("batch_accounting")).removesuffix(";")]
 
     def begin(self) -> list[str]:
-        """Open a transaction beside which nobody else writes."""
+        """Open an exclusive transaction."""
         return statements(str(self._db.begin_alone()))
 
     def acquire_lease(self) -> list[str]:
-        """Take the warehouse for a run, or refuse to."""
+        """Acquire the lease for a run, or refuse the run."""
         return statements(self.render("run/acquire_lease.sql"))
 
     @cache  # noqa: B019
     def build(self, name: str, whole: bool = False) -> list[str]:
-        """What a table's task runs, one transaction: its rows in scope, or the whole table.
+        """The one transaction of a table's task, which computes its rows in scope or the whole table.
 
-        Each refuses to run where the warehouse asks for the other (growth.warehouse.state).
+        Each variant refuses to run if the warehouse requires the other (growth.warehouse.state).
         """
         table = self.table(name)
         query = self.query(name, whole)
         scope_query = self.scope(name, whole)
         if whole:
-            # The partitions of all events would take as long to note down as the events: only where they are asked for.
+            # Listing the partitions of all events takes as long as computing the events: only if a query reads them.
             asking = (query, *(check.query for check in self._checks(name, whole)))
             scope_query = scope_query if any(f"work_scope__{name}" in text for text in asking) else ""
         script = "build_mart" if table.layer == "marts" else "build_whole" if whole else "build_in_scope"
@@ -225,7 +225,7 @@ class Sql:
 
     @cache  # noqa: B019
     def checks(self, table: str, whole: bool = False) -> list[Check]:
-        """The checks of a table, by file name: of its rows in scope, or of all."""
+        """The checks of a table in order of file names, for its rows in scope or all rows."""
         return list(self._checks(table, whole))
 
     def _checks(self, table: str, whole: bool) -> Iterator[Check]:
@@ -240,23 +240,23 @@ class Sql:
         return statements(self.render("run/publish.sql", marts=self.marts, upper_tables=upper))
 
     def erase(self) -> list[str]:
-        """Take the raw rows of some people away; the transaction is left open."""
+        """Delete the raw rows of some people. The transaction stays open."""
         return statements(self.render("run/erase.sql"))
 
-    # --- For people
+    # --- For readers
 
     def typed(self, raw_table: str) -> str:
-        """The query that reads the text of all rows of a raw table, with the reason where one cannot count."""
+        """The query that parses all rows of a raw table, with the reason if a row is rejected."""
         return self.render(f"raw/{raw_table}/typed.sql", rows=raw_table)
 
     def type_of(self, column_type: str) -> str:
-        """What the engine calls text, integer or real."""
+        """The engine's name of the type text, integer or real."""
         return str(self._db.types[column_type])
 
     def write(self, folder: Path) -> None:
-        """Every query, rendered, as a file: what a linter or a person reads.
+        """Write every rendered query to a file, for linters and readers.
 
-        One for each table, scope and check, and one more where a run that computes whole tables says it otherwise.
+        There is one for each table, scope and check, and another if it differs in a run that computes whole tables.
         """
         folder.mkdir(parents=True, exist_ok=True)
         in_scope = self._queries(False)
@@ -272,7 +272,7 @@ class Sql:
 
 
 def check_sentence(name: str) -> str:
-    """What a check claims; empty where there is no such check any more."""
+    """The sentence of a check; empty if the check no longer exists."""
     table, _, claim = name.partition("__")
     folder = table_folders().get(table)
     path = folder / "checks" / f"{claim}.sql" if folder else None
@@ -280,7 +280,7 @@ def check_sentence(name: str) -> str:
 
 
 def _header(text: str) -> tuple[str, str]:
-    """The sentence of a check, its first comment, and its severity."""
+    """The sentence of a check (its first comment lines) and its severity."""
     lines = []
     severity = "error"
     for line in text.splitlines():

@@ -1,7 +1,7 @@
-"""The tables: a folder of include/sql for each, whose table.yaml describes it.
+"""The tables. Each has a folder in include/sql, whose table.yaml describes it.
 
 A folder holds `query.sql` (the rows), `scope.sql` (the partitions that a run computes again), `checks/` (queries for
-rows that must not exist) and `table.yaml`. All else that anything needs to know about a table follows from these.
+rows that must not exist) and `table.yaml`. Everything else about a table is derived from these.
 """
 
 from __future__ import annotations
@@ -55,30 +55,30 @@ Unit = Literal[
 
 
 class Column(Strict):
-    """A column: how it is stored, what it counts, and what it says."""
+    """A column: its type, unit and meaning."""
 
     type: Literal["text", "integer", "real"]
     unit: Unit
     sentence: Sentence
     formula: Annotated[str, StringConstraints(strip_whitespace=True)] = ""
-    """How a metric is computed, in words; empty for columns that are none."""
+    """How a metric is computed, in words; empty for columns that are not metrics."""
     word: str = ""
     """The word of the dictionary that the column uses."""
 
 
 class Ledger(Strict):
-    """When the cells of a mart are final, so that a publish writes down what it changes in them afterwards."""
+    """When the cells of a mart are final: a publish records its later changes to them as restatements."""
 
     month: Name
-    """The column whose month must have ended for so many days."""
+    """The column with the month of a cell, which is final `final_after_days` days after the end of that month."""
     final_after_days: int
     column_final_after_days: dict[Name, int] = Field(default_factory=dict)
-    """Columns that are final at another time than the rest."""
+    """Columns that are final after another number of days."""
     caused_by: Name
-    """The table whose changes, by user and by the columns of `cell`, cause changes of this mart."""
+    """The table whose changes, by user and by the columns in `cell`, cause changes of this mart."""
     cell: Names
     calendar_columns: Names = ()
-    """Columns that follow from the calendar alone: their changes are not written down."""
+    """Columns that depend only on the calendar: their changes are not recorded."""
 
 
 class Table(Strict):
@@ -88,19 +88,19 @@ class Table(Strict):
     layer: Literal["raw", "identity", "staging", "intermediate", "marts"]
     sentence: Sentence
     grain: Names
-    """The columns that name one row."""
+    """The columns that identify a row."""
     partition: Names = ()
-    """The columns that name what a run computes again."""
+    """The columns that identify what a run computes again."""
     changes: Names = ()
-    """The columns that tell the tables below what came, went or changed."""
+    """The columns that tell downstream tables which rows were added, removed or changed."""
     cluster: Names = ()
     indexes: tuple[Names, ...] = ()
     words: tuple[str, ...] = ()
-    """The sections of the dictionary, or keys of them, that the query may read: templates see no other."""
+    """The sections of the dictionary, or keys of them, that the query may read: its template sees no others."""
     columns: dict[Name, Column]
     ledger: Ledger | None = None
     examples: tuple[str, ...] = ()
-    """Cases of tests/cases that docs/metrics.md shows: a column is explained by the first that expects it."""
+    """Cases of tests/cases that docs/metrics.md shows. The first case that expects a column is its example."""
 
     @model_validator(mode="after")
     def _names_its_columns(self) -> Table:
@@ -108,17 +108,17 @@ class Table(Strict):
         if self.ledger:
             named |= {self.ledger.month, *self.ledger.column_final_after_days, *self.ledger.calendar_columns}
         if unknown := named - set(self.columns):
-            raise ValueError(f"{', '.join(sorted(unknown))} is no column of it")
+            raise ValueError(f"{', '.join(sorted(unknown))} is not a column of the table")
         return self
 
     @property
     def key(self) -> Names:
-        """The primary key: the grain, in the order in which rows lie beside each other."""
+        """The primary key: the columns of the grain, in the order in which rows are stored."""
         return self.cluster or self.grain
 
     @property
     def all_indexes(self) -> tuple[Names, ...]:
-        """The indexes beside the primary key. Where that is not the grain, the grain is one, too."""
+        """The indexes besides the primary key. They include the grain if the key differs from it."""
         return (*self.indexes, *([self.grain] if self.key != self.grain else []))
 
     @property
@@ -131,13 +131,13 @@ class Table(Strict):
 
 @cache
 def table_folders() -> dict[str, Path]:
-    """Table name to folder, in the order in which tables are computed: each after those that it reads."""
+    """The folder of each table, in the order of computation: each table follows the tables that it reads."""
     folders = {p.parent.name: p.parent for layer in LAYERS for p in sorted((SQL_FOLDER / layer).glob("*/query.sql"))}
     layers = {name: LAYERS.index(folder.parent.name) for name, folder in folders.items()}
     graph = {name: sorted(_reads(folder, folders)) for name, folder in folders.items()}
     for name, sources in graph.items():
         if below := [source for source in sources if layers[source] > layers[name]]:
-            raise ValueError(f"{name} reads {', '.join(below)} of a layer below its own")
+            raise ValueError(f"{name} reads {', '.join(below)} of a later layer")
     return {name: folders[name] for name in sorted(TopologicalSorter(graph).static_order(), key=layers.__getitem__)}
 
 
@@ -151,13 +151,13 @@ def _reads(folder: Path, names: Iterable[str]) -> set[str]:
 
 @cache
 def reads(table: str) -> frozenset[str]:
-    """The tables that the query and the scope of a table name, apart from itself."""
+    """The other tables that the query and the scope of a table read."""
     folders = table_folders()
     return frozenset(_reads(folders[table], folders))
 
 
 def tables_of(layer: str) -> list[str]:
-    """The names of a layer's tables, in the order in which they are computed."""
+    """The names of a layer's tables, in the order of computation."""
     return [name for name, folder in table_folders().items() if folder.parent.name == layer]
 
 
@@ -167,7 +167,7 @@ def _environment() -> jinja2.Environment:
 
 
 def load_table(folder: Path, definitions: Definitions) -> Table:
-    """The description in a folder, for a dictionary. Raises ValueError: only whoever edits one can cause it."""
+    """The table that a folder describes, for a dictionary. Raises ValueError if the description is wrong."""
     path = folder / "table.yaml"
     text = _environment().from_string(path.read_text(encoding="utf-8")).render(definitions=definitions)
     try:
@@ -178,17 +178,17 @@ def load_table(folder: Path, definitions: Definitions) -> Table:
 
 
 def load_tables(definitions: Definitions) -> dict[str, Table]:
-    """All descriptions of a dictionary's tables, in the order in which they are computed."""
+    """All computed tables, for a dictionary, in the order of computation."""
     return {name: load_table(folder, definitions) for name, folder in table_folders().items()}
 
 
 def load_raw_tables(definitions: Definitions) -> dict[str, Table]:
-    """The descriptions of the raw tables."""
+    """The raw tables."""
     return {name: load_table(SQL_FOLDER / "raw" / name, definitions) for name in RAW_COLUMNS}
 
 
 def doc(table: str) -> str:
-    """What the Airflow UI shows about a table. The dictionary is not read: each process parses the DAG."""
+    """The text about a table in the Airflow UI, without the dictionary: every parse of the DAG needs it."""
     head = (table_folders()[table] / "table.yaml").read_text(encoding="utf-8").partition("\ncolumns:")[0]
     content = yaml.load(head, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     lines = [f"* {key}: {', '.join(content[key])}" for key in ("grain", "words") if content.get(key)]

@@ -1,6 +1,6 @@
-"""The parameters of the invented company, which marts built on its rows must find again.
+"""The parameters of the synthetic company. Marts that are built on its rows must reproduce them.
 
-Shares and rates are fractions from 0 to 1; lengths are whole days unless they are means.
+Shares and rates are fractions from 0 to 1. Durations are whole days, unless they are means.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Channel:
-    """An acquisition source and the quality of the people it brings."""
+    """An acquisition source and the behaviour of its visitors."""
 
     name: str
     share: float
-    """Of first visits."""
+    """Share of first visits."""
     campaigns: tuple[str, ...]
-    """The first is the largest; empty if the channel has no campaigns."""
+    """The first campaign is the largest; empty if the channel has none."""
     signup_rate: float
-    """Of visitors, who sign up at most 30 days after the first visit."""
+    """Share of visitors who sign up at most 30 days after the first visit."""
     activation_rate: float
-    """Of signups, 0 to 6 days after the signup."""
+    """Share of signups who activate 0 to 6 days after the signup."""
     paid_rate: float
-    """Of those activated within 6 days, whose first payment comes within 90 days of the signup."""
+    """Share of users activated within 6 days who first pay within 90 days of the signup."""
     life_days: float
-    """Mean time from the activation until a user who does not pay stops coming."""
+    """Mean days from the activation until a user who does not pay becomes inactive."""
     tenure_days: float
-    """Mean time from the first payment to the cancellation."""
+    """Mean days from the first payment to the cancellation."""
 
 
 CHANNELS = (
@@ -41,42 +41,42 @@ CHANNELS = (
 
 @dataclass(frozen=True)
 class Parameters:
-    """How people of every channel behave."""
+    """The behaviour that all channels share."""
 
     visitors_a_day: float = 25.2
-    """New visitors on the first day at scale 1, before the weekday's factor."""
+    """New visitors on the first day at scale 1, before the factor of the weekday."""
     monthly_growth: float = 0.025
-    """Growth of the number of new visitors, compounded daily."""
+    """Monthly growth of the number of new visitors, compounded daily."""
     growth_months: float = 36
-    """After this many months of 30.4375 days, the number of visitors stays level."""
+    """The number of new visitors grows for this many months of 30.4375 days, then stays constant."""
     visits_by_weekday: tuple[float, ...] = (1.15, 1.15, 1.12, 1.10, 1.00, 0.72, 0.76)
     """Monday first; the mean is 1."""
     activity_by_weekday: tuple[float, ...] = (1.14, 1.16, 1.15, 1.12, 1.05, 0.68, 0.70)
 
     same_day_signup: float = 0.75
-    """Of signups; the others sign up 1 to signup_delay_max days later."""
+    """Share of signups on the day of the first visit; the others come 1 to signup_delay_max days later."""
     signup_delay_max: int = 30
     revisit_rate: float = 0.14
-    """Of visitors, who come a second time within revisit_max days; a third of them come a third time."""
+    """Share of visitors who come a second time within revisit_max days; a third of them come a third time."""
     revisit_max: int = 45
     revisit_same_channel: float = 0.6
-    """Of repeated visits, through the channel and campaign of the first."""
+    """Share of repeated visits that come through the channel and campaign of the first visit."""
 
     activation_by_day: tuple[float, ...] = (0.58, 0.17, 0.09, 0.06, 0.04, 0.03, 0.03)
-    """Of those who activate within 6 days, by days since the signup."""
+    """Share of the activations within 6 days, by days since the signup."""
     late_activation_rate: float = 0.05
-    """Of signups, who activate late_activation_days after the signup, outside the window."""
+    """Share of signups who activate late_activation_days after the signup, outside the window."""
     late_activation_days: tuple[int, int] = (8, 45)
 
     payment_spread: int = 60
-    """A first payment comes 1 to this many days after the activation (14 more after a trial)."""
+    """A first payment comes 1 to this many days after the activation, plus 14 days if there is a trial."""
     late_paid_rate: float = 0.03
-    """Of the activated, who first pay late_paid_days after the signup, outside the window."""
+    """Share of activated users who first pay late_paid_days after the signup, outside the window."""
     late_paid_days: tuple[int, int] = (95, 240)
     via_trial: float = 0.40
-    """Of first payments, on the day on which a trial ends."""
+    """Share of first payments that come at the end of a trial."""
     trial_only_rate: float = 0.05
-    """Of the activated who never pay, who have a trial of trial_days."""
+    """Share of activated users without a payment who have a trial of trial_days."""
     trial_days: int = 14
 
     plans: tuple[tuple[str, str, float], ...] = (
@@ -84,37 +84,37 @@ class Parameters:
         ("Pro", "99.00", 0.32),
         ("Enterprise", "299.00", 0.08),
     )
-    """Name, price a month in USD, share of first plans; from small to large."""
+    """Name, monthly price in USD and share of first plans, from the smallest to the largest plan."""
     plan_change_rate: float = 0.25
-    """Of payers, who change the plan 20 to 200 days after the first payment unless they cancel before."""
+    """Share of payers who change the plan 20 to 200 days after the first payment, unless they cancel earlier."""
     pro_upgrade_share: float = 0.6
-    """Of changes from the middle plan, to the larger one."""
+    """Share of changes from the middle plan that go to the larger one."""
     win_back_rate: float = 0.18
-    """Of cancelled payers, who start a new subscription win_back_days later."""
+    """Share of cancelled payers who start a new subscription win_back_days later."""
     win_back_days: tuple[int, int] = (45, 200)
 
     unactivated_life: float = 6
-    """Mean days until a user who did not activate stops coming."""
+    """Mean days until a user who did not activate becomes inactive."""
     intensity: tuple[float, float] = (0.02, 0.11)
-    """Probability to be active on an ordinary day, from the least to the most active user; most are near the least."""
+    """Probability of activity on an ordinary day, for the least and the most active user; most are near the least."""
     paying_boost: float = 1.3
-    """Factor of the intensity while a subscription is paid."""
+    """Factor on the intensity while a subscription is paid."""
     fading_days: int = 14
     fading_factor: float = 0.4
-    """Factor of the intensity in the last fading_days before a user stops coming."""
+    """Factor on the intensity in the last fading_days before a user becomes inactive."""
     return_rate: float = 0.08
-    """Of those who stopped coming without having paid, who return after return_days, for return_life on average."""
+    """Share of inactive users without a payment who return after return_days, for return_life days on average."""
     return_days: tuple[int, int] = (30, 150)
     return_life: float = 25
 
     power_share: float = 0.065
-    """Of payers (about 0.7 % of signups), who use the product almost daily and rarely leave."""
+    """Share of payers (about 0.7 % of signups) who use the product almost daily and rarely cancel."""
     power_activity: tuple[float, float] = (0.82, 0.64)
-    """Their probability to be active on a weekday and on a day of the weekend."""
+    """Their probability of activity on a weekday and on a day of the weekend."""
     power_tenure: float = 6
-    """Factor of the tenure of the channel."""
+    """Factor on the tenure of the channel."""
     power_breadth: float = 1.5
-    """Factor of the probability of each feature on an active day."""
+    """Factor on the probability of each feature on an active day."""
     features: tuple[tuple[str, float], ...] = (
         ("dashboard", 0.11),
         ("reports", 0.08),
@@ -123,7 +123,7 @@ class Parameters:
         ("mobile_app", 0.045),
         ("export", 0.04),
     )
-    """Name, and probability to be used on an active day."""
+    """Name and probability of use on an active day."""
 
 
 PARAMETERS = Parameters()
@@ -131,19 +131,19 @@ PARAMETERS = Parameters()
 
 @dataclass(frozen=True)
 class Dirt:
-    """What goes wrong between the product and the warehouse. Nothing is lost: the good rows arrive too."""
+    """Faults between the product and the warehouse. No data is lost: the good rows arrive, too."""
 
     late_events: float = 0.015
-    """Of events, which arrive late_event_days after they happened."""
+    """Share of events that arrive late_event_days after they happened."""
     late_event_days: tuple[int, int] = (1, 40)
     repeated_events: float = 0.005
-    """Of events, which are sent again in the same batch or up to repeat_days_max days later."""
+    """Share of events that are sent again in the same batch or up to repeat_days_max days later."""
     repeat_days_max: int = 3
     late_users: float = 0.01
-    """Of user rows, which arrive late_user_days after the signup."""
+    """Share of user rows that arrive late_user_days after the signup."""
     late_user_days: tuple[int, int] = (1, 5)
     malformed: float = 0.002
-    """Of the rows of each table, which also have a broken copy, under its own id that ends in -x."""
+    """Share of the rows of each table that also have a broken copy, with an id of its own that ends in -x."""
 
 
 DIRT = Dirt()

@@ -1,4 +1,4 @@
--- No device has so many users that its rows without a user cannot be attributed to one of them.
+-- No device is shared by so many users that its rows without a user cannot be attributed.
 -- severity: warn
 select l.id, count(distinct coalesce(i.person_id, l.other_id)) as people
 from {{ words.in_scope('int_id_links', 'l', ['id'], of='int_identities') }}
