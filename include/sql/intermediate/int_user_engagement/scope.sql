@@ -4,7 +4,7 @@ with changed_days as (
     from {{ words.changed('stg_events') }}
     where event_type in ({{ definitions.active.meaningful_events | values }})
     union
-    -- or when the user's row is, since activity counts from the signup on and belongs to the cohort of the signup month,
+    -- or when the user's row changes, since activity counts from the signup on and belongs to the cohort of the signup month,
     select user_id, event_day
     from stg_events
     where is_meaningful = 1 and user_id in (select user_id from {{ words.changed('stg_users') }})

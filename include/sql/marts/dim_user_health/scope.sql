@@ -1,4 +1,4 @@
--- A user is recomputed when their row, an active day, a used feature or a subscription of theirs is added, removed or changed,
+-- A user is recomputed when their row, or an active day, used feature or subscription of theirs, changes,
 {% set h = definitions.health %}
 with touched as (
     select user_id from {{ words.changed('stg_users') }}
