@@ -270,9 +270,8 @@ def hold(place: Place, held: Any, release: Any) -> None:
     """Another process that writes, until it is told to end."""
     sql = default_sql(place.kind)
     with closing(place.engine.connect(place)) as connection:
-        for statement in sql.begin().split(";"):
-            if statement.strip():
-                connection.execute(statement)
+        for statement in sql.begin():
+            connection.execute(statement)
         held.set()
         release.wait(60)
         connection.rollback()
@@ -304,7 +303,7 @@ def test_a_writer_is_waited_for_and_readers_are_not_blocked(
     w = warehouse(company())
     engine = w.place.engine
     w.run(*LOADED)
-    engine.published(w.place, w.connection)
+    engine.refresh_readers(w.place, w.connection)
     before = marts(w.connection)
     w.close()
     release = other_writer(w.place)
@@ -328,8 +327,8 @@ def test_a_writer_is_waited_for_and_readers_are_not_blocked(
 class Impatient(Sql):
     """Waits for moments where the product says a minute."""
 
-    def begin(self) -> str:
-        return super().begin().replace("60s", "200ms").replace("60000", "200")
+    def begin(self) -> list[str]:
+        return [s.replace("60s", "200ms").replace("60000", "200") for s in super().begin()]
 
 
 @pytest.mark.every_engine
