@@ -163,7 +163,7 @@ def run_and_die(place: Place, day: date, run_id: str, statement: int | None, sec
 
 
 @pytest.mark.slow
-@pytest.mark.every_engine
+@pytest.mark.every_engine(others="prove")
 @pytest.mark.parametrize("days", [8, pytest.param(50, marks=pytest.mark.prove)])
 def test_any_killed_run_is_finished_by_the_next(warehouse: Callable[..., Warehouse], days: int) -> None:
     """The run of each day is killed once; beside it a company whose runs are not."""
@@ -210,7 +210,7 @@ def test_any_killed_run_is_finished_by_the_next(warehouse: Callable[..., Warehou
 
 
 @pytest.mark.slow
-@pytest.mark.every_engine
+@pytest.mark.every_engine(others="prove")
 @pytest.mark.parametrize("runs", [5, pytest.param(15, marks=pytest.mark.prove)])
 def test_readers_of_any_engine_see_one_runs_tables_and_are_never_refused(
     warehouse: Callable[..., Warehouse], runs: int

@@ -336,6 +336,7 @@ def test_whatever_happened_the_tables_are_those_of_a_rebuild(airflow, troubled):
     assert airflow.project.ask(LEASE) == []
 
 
+@pytest.mark.prove
 def test_a_run_outlives_a_killed_scheduler(airflow):
     brake(airflow, "int_user_engagement")
     airflow.pause(False)

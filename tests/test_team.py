@@ -67,6 +67,7 @@ def team(tmp_path_factory: pytest.TempPathFactory, warehouse: Place) -> Iterator
             yield team
 
 
+@pytest.mark.prove
 def test_every_service_is_well_by_its_own_health_check(team: Team) -> None:
     started = [member for member in team.members.values() if member.process and member.service != "init"]
     assert {member.name: member.is_healthy() for member in started} == {
@@ -174,6 +175,7 @@ def test_tasks_leave_nothing_in_the_folder_of_their_worker(team: Team, trouble: 
         assert written <= {"airflow.cfg"}, written
 
 
+@pytest.mark.prove
 def test_a_worker_that_is_told_to_stop_ends_what_it_has_in_hand(team: Team, trouble: Trouble, warehouse: Place) -> None:
     # As Docker does with one that was killed.
     team.start_worker(trouble.killed)

@@ -83,6 +83,7 @@ def run_dag(
                 done = _follow(process, reports)
             except BaseException:
                 process.terminate()
+                process.wait()
                 raise
     if done.succeeded and not done.results:
         # Airflow counts a run without tasks as a success.

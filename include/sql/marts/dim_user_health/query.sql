@@ -51,7 +51,7 @@ running_subscriptions as (
         c.is_paying,
         -- A user has one plan: a paid one before a trial, then the higher price, then the later start.
         row_number() over (
-            partition by c.user_id order by c.is_paying desc, c.mrr desc, c.start_day desc, c.subscription_id
+            partition by c.user_id order by c.is_paying desc, c.mrr desc, c.start_day desc, c.subscription_id asc
         ) as place
     from users as u
     inner join stg_subscriptions as c on u.user_id = c.user_id

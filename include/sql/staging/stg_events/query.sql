@@ -26,10 +26,10 @@ typed_repeated as (
 
 arrivals as (
     select
-        batch_date,
-        source_file,
-        source_row,
-        row_number() over (partition by event_id order by batch_date, source_file, source_row) as arrival_number
+        t.batch_date,
+        t.source_file,
+        t.source_row,
+        row_number() over (partition by t.event_id order by t.batch_date, t.source_file, t.source_row) as arrival_number
     from typed_repeated as t
     where {{ words.is_accepted('t') }}
 ),
