@@ -62,6 +62,7 @@ def files_of(w: Warehouse) -> list[Path]:
     return [path for folder, name in relations for path in (Path(folder) / name).parent.glob(f"{Path(name).name}*")]
 
 
+@pytest.mark.every_engine(others="prove")
 @pytest.mark.parametrize(
     ("scale", "people"), [(0.02, 20), pytest.param(0.1, 100, marks=[pytest.mark.prove, pytest.mark.slow])]
 )
