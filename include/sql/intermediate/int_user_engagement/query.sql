@@ -6,7 +6,17 @@ with active_days as (
         e.user_id,
         u.signup_month as cohort_month,
         u.signup_day,
-        count(*) as events
+        count(*) as events,
+        -- A feature is new on the first day of a calendar month on which the user used it.
+        count(distinct case when e.event_type = 'feature_used' and not exists (
+            select 1
+            from stg_events as o
+            where o.user_id = e.user_id
+                and o.event_day >= {{ db.greatest('u.signup_day', words.first_day_of_month('e.event_day')) }}
+                and o.event_day < e.event_day
+                and o.feature_name = e.feature_name
+                and o.event_type = 'feature_used'
+        ) then e.feature_name end) as new_features
     from {{ words.in_scope('stg_events', 'e', {'user_id': 'user_id', 'activity_day': 'event_day'}, of='int_user_engagement') }}
     inner join stg_users as u on e.user_id = u.user_id
     where {{ words.is_active('e', 'e.event_day', 'u') }}
@@ -31,29 +41,6 @@ absences as materialized (
         ) as days_away
         {% endif %}
     from active_days as d
-),
-
-used_features as (
-    select distinct d.user_id, d.activity_day, d.signup_day, e.feature_name
-    from active_days as d
-    inner join stg_events as e on d.user_id = e.user_id and d.activity_day = e.event_day
-    where e.event_type = 'feature_used' and e.is_meaningful = 1
-),
-
-new_features as (
-    -- A feature is new on the first day of a calendar month on which the user used it.
-    select f.user_id, f.activity_day, count(*) as new_features
-    from used_features as f
-    where not exists (
-        select 1
-        from stg_events as e
-        where e.user_id = f.user_id
-            and e.event_day >= {{ db.greatest('f.signup_day', words.first_day_of_month('f.activity_day')) }}
-            and e.event_day < f.activity_day
-            and e.feature_name = f.feature_name
-            and e.event_type = 'feature_used'
-    )
-    group by f.user_id, f.activity_day
 )
 
 select
@@ -69,7 +56,6 @@ select
         when d.days_away <= {{ words.lookback_days() }} then 0
         else {{ db.greatest(month_days ~ ' + d.signup_day - d.activity_day', 0) }}
     end as new_user_days_left,
-    coalesce(n.new_features, 0) as new_features,
+    d.new_features,
     d.events
 from absences as d
-left join new_features as n on d.user_id = n.user_id and d.activity_day = n.activity_day
