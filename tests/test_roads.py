@@ -33,7 +33,7 @@ from growth.language.sql import Sql
 from growth.sources.synthetic.rows import Synthetic
 
 # SQLite walks through a world twenty times as fast as the others.
-SAMPLE = {"sqlite": 100, "duckdb": 6, "postgres": 15}
+SAMPLE = {"sqlite": 40, "duckdb": 3, "postgres": 8}
 WORLDS = int(os.environ.get("WORLDS", "300"))
 AT_ONCE = 50
 

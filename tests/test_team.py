@@ -25,7 +25,7 @@ from growth.sources.synthetic.rows import Synthetic
 from growth.warehouse import pipeline
 from growth.warehouse.verify import verify
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("PostgreSQL", "Redis")]
+pytestmark = [pytest.mark.slow, pytest.mark.prove, pytest.mark.needs("PostgreSQL", "Redis")]
 
 SCALE = 0.05
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
@@ -67,7 +67,6 @@ def team(tmp_path_factory: pytest.TempPathFactory, warehouse: Place) -> Iterator
             yield team
 
 
-@pytest.mark.prove
 def test_every_service_is_well_by_its_own_health_check(team: Team) -> None:
     started = [member for member in team.members.values() if member.process and member.service != "init"]
     assert {member.name: member.is_healthy() for member in started} == {
@@ -175,7 +174,6 @@ def test_tasks_leave_nothing_in_the_folder_of_their_worker(team: Team, trouble: 
         assert written <= {"airflow.cfg"}, written
 
 
-@pytest.mark.prove
 def test_a_worker_that_is_told_to_stop_ends_what_it_has_in_hand(team: Team, trouble: Trouble, warehouse: Place) -> None:
     # As Docker does with one that was killed.
     team.start_worker(trouble.killed)
