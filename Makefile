@@ -10,7 +10,7 @@
 # make erase    people are erased from every table                             USER= BY= WHY= WAREHOUSE= SOURCE= DATA= SCALE=
 # make docs     the pages that come from the tables' descriptions: docs/tables.md, docs/metrics.md
 # make secrets  .env for docker compose: a team's secrets, made up             docs/team.md
-# make test, make lint, make prove N=5000 (random roads), make bench (what a day costs), make constraints,
+# make test, make lint, make prove N=300 (the deep tests), make bench (what a day costs), make constraints,
 # make screenshots (of the growth page, into docs/screenshots)
 
 PYTHON ?= python3

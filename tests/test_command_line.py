@@ -192,7 +192,7 @@ def make(tmp_path: Path):
     (tmp_path / ".venv/.runs").touch()
     program = tmp_path / ".venv/bin/python"
     program.write_text(
-        f"#!/bin/sh\nexec {sys.executable} -S -c"
+        f"#!/bin/sh\nexec '{sys.executable}' -S -c"
         " 'import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ)]))' \"$@\"\n"
     )
     program.chmod(0o755)
@@ -254,7 +254,7 @@ def test_secrets_need_nothing_but_python(tmp_path):
     for name in (".env.example", "Makefile"):
         shutil.copy(ROOT / name, tmp_path)
     # -S leaves out everything that is installed.
-    command = ["make", "secrets", f"PYTHON={sys.executable} -S"]
+    command = ["make", "secrets", f"PYTHON='{sys.executable}' -S"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"^REDIS_PASSWORD=\S{43}", (tmp_path / ".env").read_text(), re.MULTILINE)
