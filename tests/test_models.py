@@ -15,7 +15,7 @@ from worlds import Warehouse, WithDevices, changed_definitions, default_sql
 
 from growth.language import definitions
 from growth.language.definitions import Definitions
-from growth.language.sql import Check, Sql
+from growth.language.sql import Check, Sql, statements
 from growth.language.tables import LAYERS, SQL_FOLDER, Table, load_table, reads, table_folders
 from growth.sources.synthetic.rows import WORLD_START
 
@@ -112,6 +112,13 @@ def test_no_comment_ends_a_statement() -> None:
     """Statements are told apart by a semicolon at the end of a line."""
     for path in sql_files("."):
         assert not re.search(r"--[^\n]*;$", path.read_text(encoding="utf-8"), re.MULTILINE), path
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "postgres"])
+def test_a_sentence_of_several_lines_is_one_comment(dialect: str) -> None:
+    table = TABLES["fct_active_users"].model_copy(update={"sentence": "It's so;\nand so.", "columns": {}})
+    described = statements(str(Sql(definitions.load(), dialect)._db.describe(table)))
+    assert described == ["comment on table fct_active_users is 'It''s so; and so.'"]
 
 
 @each_table()

@@ -58,6 +58,11 @@ class _Compiled(jinja2.BytecodeCache):
 _COMPILED = _Compiled()
 
 
+def _text(text: str) -> str:
+    """A sentence as SQL text, on one line: a semicolon at the end of a line would end the statement."""
+    return "'" + " ".join(text.split()).replace("'", "''") + "'"
+
+
 def sql_environment(definitions: Definitions, engine: str) -> jinja2.Environment:
     """The templates of include/sql, with the dictionary as `definitions` and the macros of an engine as `db`."""
     environment = jinja2.Environment(
@@ -67,7 +72,7 @@ def sql_environment(definitions: Definitions, engine: str) -> jinja2.Environment
         lstrip_blocks=True,
         bytecode_cache=_COMPILED,
     )
-    environment.filters |= {"values": _values, "text": lambda text: "'" + text.replace("'", "''") + "'"}
+    environment.filters |= {"values": _values, "text": _text}
     environment.globals["definitions"] = definitions
     environment.globals["db"] = environment.get_template(f"engines/{engine}.sql").module
     return environment
